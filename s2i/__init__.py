@@ -1,0 +1,1 @@
+"""Draw lines, dab colours, and pictures appear: five sketch-to-image methods."""

@@ -1,0 +1,1 @@
+"""The page: the only Gradio code besides app.py."""

@@ -1,0 +1,1 @@
+"""Training: recipes, engine, data, scores and publishing."""
