@@ -82,8 +82,8 @@ def read_ink(layer: np.ndarray) -> np.ndarray:
     """Return the drawing that ``layer`` holds, whatever its polarity, background or transparency.
 
     Transparent is paper. Without transparency the paper is the color that dominates the picture
-    and its border, so light chalk on a dark or colored board comes out as ink on white as well.
-    A blank layer stays blank.
+    and its border, so light chalk on a dark or colored board comes out as ink on white as well;
+    it may be lit unevenly. A blank layer stays blank.
 
     Args:
         layer: (H, W), (H, W, 3) or (H, W, 4) uint8.
@@ -94,24 +94,27 @@ def read_ink(layer: np.ndarray) -> np.ndarray:
     Raises:
         S2IError: more than half of the picture would be ink, as in a photo.
     """
-    channels = layer.reshape(*layer.shape[:2], -1)
-    color = channels[..., :3]
+    channels = np.atleast_3d(layer)
+    color = np.ascontiguousarray(channels[..., :3])
     alpha = channels[..., 3] if channels.shape[2] == 4 else np.full(layer.shape[:2], 255, np.uint8)
-    if not (alpha >= 128).any():
-        return np.full(layer.shape[:2], 255, np.uint8)
-    distance = np.abs(color.astype(np.int16) - _find_paper(color, alpha)).max(axis=2)
-    ink = distance * (alpha / np.float32(255))
-    is_ink = ink >= _FAINTEST_INK
-    if not is_ink.any():
-        return np.full(layer.shape[:2], 255, np.uint8)
-    full = np.percentile(ink[is_ink], 90)
-    if (ink >= max(_FAINTEST_INK, full / 4)).mean() > 0.5:
+    is_opaque = alpha >= 128
+    if not is_opaque.any():
+        return np.full_like(alpha, 255)
+    distance = cv2.absdiff(color, _find_paper(color, is_opaque)).reshape(color.shape)
+    ink = np.maximum.reduce(cv2.split(distance))
+    if not is_opaque.all():
+        ink = cv2.multiply(ink, np.ascontiguousarray(alpha), scale=1 / 255)
+    levels = np.arange(256)
+    counts = np.bincount(ink.ravel(), minlength=256)
+    of_ink = np.where(levels >= _FAINTEST_INK, counts, 0)
+    full = max(_FAINTEST_INK, np.searchsorted(of_ink.cumsum(), 0.9 * of_ink.sum()))
+    if of_ink[full // 4 :].sum() > 0.5 * ink.size:
         raise S2IError(
             "this is no line drawing, more than half of it would be ink: "
             "open it as a photo, or use a drawing on plain paper."
         )
-    ink = np.where(is_ink, ink / full, 0)
-    return (255 - np.rint(255 * np.clip(ink, 0, 1))).astype(np.uint8)
+    strength = np.where(levels >= _FAINTEST_INK, np.minimum(levels / full, 1), 0)
+    return cv2.LUT(ink, (255 - np.rint(255 * strength)).astype(np.uint8))
 
 
 def thin_lines(lines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -146,26 +149,55 @@ def _blur(grey: np.ndarray, sigma_px: float) -> np.ndarray:
     return cv2.GaussianBlur(grey, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT)
 
 
-def _find_paper(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Return the color of the paper, (channels,): see :func:`read_ink`."""
-    is_opaque = alpha >= 128
-    opaque = color[is_opaque]
+def _find_paper(color: np.ndarray, is_opaque: np.ndarray) -> np.ndarray:
+    """Return the bare paper under the drawing, of the shape of ``color``: see :func:`read_ink`."""
+    step = max(1, round(max(is_opaque.shape) / 128))
+    inside = color[::step, ::step][is_opaque[::step, ::step]]
+    if len(inside) == 0:
+        inside = color[is_opaque]
     if not is_opaque.all():
-        spread = np.ptp(np.percentile(opaque, (10, 90), axis=0), axis=0).max()
-        if _is_line_like(is_opaque) or spread < 64:
-            is_white = np.percentile(255 - opaque.min(axis=1), 95) < 64
-            return np.full(color.shape[2], 0 if is_white else 255, np.int16)
-    rim = np.zeros_like(is_opaque)
-    rim[[0, -1]] = rim[:, [0, -1]] = True
-    border = color[rim & is_opaque]
-    votes = _count_bins(opaque) / len(opaque) + _count_bins(border) / max(1, len(border))
-    is_winner = _to_bins(opaque) == votes.argmax()
-    return np.median(opaque[is_winner], axis=0).astype(np.int16)
+        has_one_tone = (_measure(inside, np.median(inside, axis=0)) >= 64).mean() < 0.01
+        if has_one_tone or _is_line_like(is_opaque):
+            is_white = np.percentile(_measure(inside, 255), 95) < 64
+            return np.full_like(color, 0 if is_white else 255)
+    sides = (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1])
+    rim = np.concatenate([color[side][is_opaque[side]] for side in sides])
+    votes = _count_bins(inside) / len(inside) + _count_bins(rim) / max(1, len(rim))
+    flat = np.median(inside[_to_bins(inside) == votes.argmax()], axis=0)
+    return _light_paper(color, is_opaque, flat)
+
+
+def _light_paper(color: np.ndarray, is_opaque: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    """Return paper of the color ``flat`` with the light that falls on it, a quadratic surface."""
+    height, width, channels = color.shape
+    rows = np.linspace(0, height - 1, min(height, 48)).astype(int)
+    columns = np.linspace(0, width - 1, min(width, 48)).astype(int)
+    grid = np.ix_(rows, columns)
+    is_seen = is_opaque[grid]
+    seen = np.where(is_seen[..., None], color[grid], np.rint(flat).astype(np.uint8))
+    seen = cv2.medianBlur(seen, 7).reshape(seen.shape).astype(np.float32)  # no lines are left
+    y, x = np.meshgrid(rows / height - 0.5, columns / width - 0.5, indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2)
+    paper = np.broadcast_to(flat, seen.shape)
+    for reach in (40, 32, 24, 24):
+        is_paper = is_seen & (_measure(seen, paper) < reach)
+        if is_paper.sum() < 30:
+            break
+        factors, *_ = np.linalg.lstsq(terms[is_paper], seen[is_paper], rcond=None)
+        bare = seen[is_paper]
+        paper = np.clip(terms @ factors, bare.min(axis=0), bare.max(axis=0))
+    paper = np.rint(paper).astype(np.uint8)
+    full = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR)
+    return full.reshape(height, width, channels)
+
+
+def _measure(color: np.ndarray, other: np.ndarray | int) -> np.ndarray:
+    """Return the distance of two colors: the largest difference in a channel."""
+    return np.abs(color - np.asarray(other, np.float32)).max(axis=-1)
 
 
 def _to_bins(color: np.ndarray) -> np.ndarray:
-    weights = 16 ** np.arange(color.shape[1])
-    return (color >> 4) @ weights
+    return (color >> 4) @ 16 ** np.arange(color.shape[1])
 
 
 def _count_bins(color: np.ndarray) -> np.ndarray:
