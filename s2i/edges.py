@@ -5,6 +5,8 @@ Pure array in, array out. Lines are (H, W) uint8, ink 0, paper 255.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -13,8 +15,8 @@ from s2i.errors import S2IError
 _GREY = np.array([[0.299, 0.587, 0.114]], np.float32) / 255
 _GRADIENT_SCALE = 7000  # a Sobel gradient of a [0, 1] picture is at most 4, int16 holds 32767
 _FAINTEST_INK = 24  # closer than this to the paper's color (0..255) is noise of scans and JPEG
-_INK_THRESHOLD = 69  # of 255; the original's border between ink and paper (METHODS: PI-REC draw)
-_BLOB_RADIUS_PX = 4
+_INK_THRESHOLD = 69  # of 255: PI-REC's border between ink and paper
+_BLOB_RADIUS = 4 / 128  # of the side: thicker ink is an area with an outline, not a line
 
 
 def canny(
@@ -121,7 +123,7 @@ def thin_lines(lines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return ``lines`` at ``size`` = (height, width), binary and one pixel wide like Canny's.
 
     Lines of any thickness keep their course, and thin ones survive any shrinking. A blob thicker
-    than some 8 px at ``size`` becomes its outline, as Canny would see it.
+    than some 8 px in 128 becomes its outline, as Canny would see it.
 
     >>> thin_lines(np.array([[255, 0, 0, 0, 255]] * 5, np.uint8), (5, 5))[2].tolist()
     [255, 255, 0, 255, 255]
@@ -217,13 +219,14 @@ def _hollow(ink: np.ndarray) -> np.ndarray:
     depth = cv2.distanceTransform(
         cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3
     )[1:-1, 1:-1]
-    core = (depth > _BLOB_RADIUS_PX).astype(np.uint8)
+    radius = max(3, round(_BLOB_RADIUS * math.sqrt(ink.size)))
+    core = (depth > radius).astype(np.uint8)
     if not core.any():
         return ink
-    side = 2 * _BLOB_RADIUS_PX - 1
+    side = 2 * radius - 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    inside = cv2.dilate(core, disc) & (depth > 1.5)
-    return ink & ~inside.astype(np.uint8) & 1
+    is_inside = (cv2.dilate(core, disc) > 0) & (depth > 1.5)
+    return np.where(is_inside, np.uint8(0), ink)
 
 
 def _thin(ink: np.ndarray) -> np.ndarray:

@@ -127,6 +127,8 @@ def turn_hue(array: np.ndarray, degrees: float) -> np.ndarray:
     then lie outside of RGB is clipped into it, channel by channel. Alpha is kept.
     """
     turned = array.copy()
+    if degrees % 360 == 0:
+        return turned
     lab = _to_lab(array[..., :3])
     angle = math.radians(degrees % 360)
     cos, sin = math.cos(angle), math.sin(angle)
