@@ -28,7 +28,7 @@ def measure_shares(picture, color):
 
 def test_color_domain_finds_flat_colors():
     noisy = np.clip(paint_quarters() + np.random.default_rng(0).normal(0, 12, (64, 64, 3)), 0, 255)
-    domain = palette.color_domain(noisy.astype(np.uint8), colors=3, blur_px=15)
+    domain = palette.color_domain(noisy.astype(np.uint8), colors=3, blur_px=15, soften_px=1)
     assert domain.shape == (64, 64, 3) and len(list_colors(domain)) == 3
     assert np.abs(domain.astype(int) - paint_quarters()).mean() < 8
 
@@ -135,9 +135,8 @@ def test_spread_colors_stays_inside_a_contour(size):
     dab(colors, size // 16, size // 16, BLUE)
     both = palette.spread_colors(colors, lines)
     assert (both[inside][:, :3] == RED[:3]).all(axis=1).mean() > 0.99
-    right = outside.copy()
-    right[:, : size // 2] = False
-    assert (both[outside & ~right][:, :3] == BLUE[:3]).all(axis=1).mean() > 0.8
+    quarter = outside[: size // 2, : size // 2]
+    assert (both[: size // 2, : size // 2][quarter][:, :3] == BLUE[:3]).all()
     assert np.array_equal(both[colors[..., 3] > 0], colors[colors[..., 3] > 0])
 
 
@@ -256,7 +255,7 @@ def test_turn_hue_wraps():
     assert np.array_equal(palette.turn_hue(soft, -720), soft)
     assert np.array_equal(palette.turn_hue(soft, 350), palette.turn_hue(soft, -10))
     back = palette.turn_hue(palette.turn_hue(soft, 236), 124)
-    assert np.abs(back.astype(int) - soft).max() <= 2
+    assert np.abs(back.astype(int) - soft).max() <= 4
 
 
 def test_turn_hue_changes_the_hue():
