@@ -28,7 +28,7 @@ def color_domain(
         photo: (H, W, 3) uint8.
         colors: how many flat colors at most.
         blur_px: kernel of the first median, for a picture of 128 px: it is scaled by
-            min(H, W) / 128 and made odd.
+            min(H, W) / 128 and made odd. A wide one is worked out on a smaller copy.
         soften_px: kernel of the last median, which rounds the areas' borders; scaled likewise.
         seed: of the pixels that are sampled and of the first centers.
 
@@ -99,8 +99,8 @@ def spread_colors(colors: np.ndarray, lines: np.ndarray) -> np.ndarray:
     is_painted = colors[..., 3] >= 128
     if not is_painted.any():
         return np.zeros_like(colors)
-    scale = min(1, math.sqrt(height * width) / _REFERENCE_PX)
-    shrink = max(1, math.sqrt(height * width) / _REFERENCE_PX)
+    ratio = math.sqrt(height * width) / _REFERENCE_PX
+    scale, shrink = min(1, ratio), max(1, ratio)
     rows = np.minimum(np.arange(height) / shrink, max(1, round(height / shrink)) - 1).astype(int)
     columns = np.minimum(np.arange(width) / shrink, max(1, round(width / shrink)) - 1).astype(int)
     grid = rows[-1] + 1, columns[-1] + 1
