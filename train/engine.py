@@ -240,9 +240,14 @@ def main(
     description: str = "",
     argv: list[str] | None = None,
 ) -> int:
-    """Run a training script's ``run(config)``: return 0, or 2 after one sentence on stderr."""
+    """Run a training script's ``run(config)``: return 0, or 2 after one sentence on stderr.
+
+    torch is seeded with ``config.seed`` before, so that networks start alike.
+    """
     try:
-        run(parse(config_class, argv, description=description))
+        config = parse(config_class, argv, description=description)
+        torch.manual_seed(config.seed)
+        run(config)
     except S2IError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         return 2
@@ -292,6 +297,7 @@ class _Batches:
 
 
 def _seed_torch(*parts: int) -> None:
+    """Seed torch's generators; augmentation and data order have their own."""
     torch.manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]))
 
 
@@ -384,6 +390,7 @@ class _Run:
 
     def step(self, batch: dict[str, Any]) -> None:
         """Take every turn that is due on ``batch``."""
+        _seed_torch(self.config.seed, self.images_seen)
         index = self.trainer.phases.index(self.phase)
         if self.images_seen >= self.ends[index]:
             index = next(i for i, end in enumerate(self.ends) if self.images_seen < end)
@@ -683,7 +690,10 @@ def train(trainer: Trainer, config: RunConfig) -> Path:
         initialize(trainer, config.init)
     run = _Run(trainer, config, accelerator)
     run.load() if config.resume else run.begin(trainer.phases[0])
-    loader = _loader(trainer.dataset("train"), config, accelerator, run.images_seen)
+    draws = trainer.dataset("train")
+    if not len(draws):
+        raise S2IError(f"'{config.data}' has no pictures to train on: its train split is empty.")
+    loader = _loader(draws, config, accelerator, run.images_seen)
     log = _Log(trainer, config, run.images_seen) if is_main else None
 
     total, first = run.ends[-1], run.images_seen
