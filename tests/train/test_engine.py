@@ -72,9 +72,12 @@ def test_three_steps_and_resume_are_six_steps(whole, tmp_path, steps):
 
 
 def test_state_holds_everything(whole):
-    keys = load_file(whole / engine.STATE).keys()
+    state = load_file(whole / engine.STATE)
     for prefix in ("network.critic.", "network.frozen.", "ema.generator.", "optimizer.refiner."):
-        assert any(key.startswith(prefix) for key in keys)
+        assert any(key.startswith(prefix) for key in state)
+    for buffer in ("1.running_mean", "1.num_batches_tracked"):  # copied, not averaged
+        assert torch.equal(state[f"ema.refiner.{buffer}"], state[f"network.refiner.{buffer}"])
+    assert not torch.equal(state["ema.refiner.0.weight"], state["network.refiner.0.weight"])
     tensors, metadata = engine.read_tensors(whole / engine.EMA)
     assert {key.partition(".")[0] for key in tensors} == {"generator", "refiner"}
     assert metadata["method"] == "toy" and json.loads(metadata["kwargs"]) == {"dropout": 0.3}
