@@ -290,7 +290,7 @@ def _load_entry(entry: Entry, device: torch.device, on_progress: Progress | None
             "S2I_WEIGHTS."
         )
     origin, path = found or ("hub", _download(entry, on_progress))
-    content = _read_published(entry, path)
+    content = read_verified(entry, path)
     method = rebuild(content, label=f"'{path.name}'")
     if method.name != entry.method:
         raise S2IError(f"'{path.name}' holds {method.name}, the manifest says {entry.method}.")
@@ -321,8 +321,12 @@ def _load_file(path: Path, device: torch.device) -> Loaded:
     )
 
 
-def _read_published(entry: Entry, path: Path) -> bytes:
-    """Return the bytes of ``path`` once they are proven to be those that were published."""
+def read_verified(entry: Entry, path: Path) -> bytes:
+    """Return the bytes of ``path``, which are proven to be those that were published.
+
+    Raises:
+        S2IError: unreadable, or another size or sha256 than the manifest's.
+    """
     try:
         size = path.stat().st_size
         content = path.read_bytes() if size == entry.bytes else b""

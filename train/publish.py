@@ -179,13 +179,15 @@ def push(name: str, repo_id: str) -> Entry:
     """Upload the weight ``name``, a model card and its manifest entry; return the new entry.
 
     One commit. The card and the manifest in the repository also cover the weights that were
-    pushed there before. The bundled file is what is uploaded, after its hash was checked.
+    pushed there before.
 
     Raises:
-        S2IError: no such weight, no local file, or the Hub refuses or can't be reached.
+        S2IError: no such weight, no local file of its hash, or the Hub refuses or can't be reached.
     """
-    loaded = weights.load(name, device="cpu")
-    entry = loaded.entry
+    entry = weights.find(name)
+    found = weights.find_local(entry)
+    if found is None:
+        raise S2IError(f"'{entry.file}' is not on this machine: there is nothing to push.")
     together = [
         dataclasses.replace(other, repo_id="", revision="")
         for other in weights.entries()
@@ -194,7 +196,7 @@ def push(name: str, repo_id: str) -> Entry:
     from huggingface_hub import CommitOperationAdd, HfApi
 
     additions = {
-        entry.file: str(loaded.path),
+        entry.file: weights.read_verified(entry, found[1]),
         "README.md": write_card(together).encode(),
         "weights_manifest.json": _encode_manifest(together),
     }
