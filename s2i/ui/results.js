@@ -111,6 +111,7 @@ const actions = {
 
 element.addEventListener('click', (event) => {
   actions[event.target.closest('[data-do]')?.dataset.do]?.();
+  if (!event.target.closest('summary')) find('.menu').open = false;
 });
 
 s2i.download = download;
