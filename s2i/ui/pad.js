@@ -1,0 +1,884 @@
+// The pad: two layers, tools, undo, storage, and the throttled snapshots that the server paints.
+// Truth is in `page.lines` and `page.colors` (ImageData); the canvases only show it.
+
+const s2i = (window.s2i ??= {});
+const LAYERS = ['lines', 'colors'];
+const TITLES = { lines: 'Lines', colors: 'Colours' };
+const BLACK = [0, 0, 0, 255];
+const LONG_SIDE_PX = 512;
+const HISTORY_BYTES = 96e6;
+const POST_MS = 100; // a snapshot is sent at least this often while the pen is down
+const REST_MS = 25; // and never sooner than this after the one before
+const SAVE_MS = 1000;
+const OFFLINE_MS = 4000;
+
+const find = (selector) => element.querySelector(selector);
+const findAll = (selector) => [...element.querySelectorAll(selector)];
+const methods = Object.fromEntries(props.methods.map((method) => [method.name, method]));
+const canvas = { lines: find('canvas.lines'), colors: find('canvas.colors') };
+const context = {
+  lines: canvas.lines.getContext('2d', { willReadFrequently: true }),
+  colors: canvas.colors.getContext('2d', { willReadFrequently: true }),
+};
+const view = find('.view'), sheet = find('.sheet'), cursor = find('.cursor');
+
+const page = { width: 0, height: 0, lines: null, colors: null };
+const hand = {
+  layer: 'lines',
+  lines: { tool: 'brush', size: { brush: 2, erase: 16 } },
+  colors: { tool: 'brush', size: { brush: 24, erase: 24 } },
+  color: props.palette[0],
+  palette: props.palette,
+};
+let method = methods[props.methods[0]?.name];
+let isPaused = false;
+
+// ---------------------------------------------------------------- page and layers
+
+function setSize(width, height) {
+  page.width = width;
+  page.height = height;
+  for (const name of LAYERS) {
+    canvas[name].width = width;
+    canvas[name].height = height;
+    page[name] = new ImageData(width, height);
+  }
+  sheet.style.setProperty('--width', width);
+  sheet.style.setProperty('--height', height);
+  fit();
+}
+
+function show(name, rect = { x: 0, y: 0, w: page.width, h: page.height }) {
+  context[name].putImageData(page[name], 0, 0, rect.x, rect.y, rect.w, rect.h);
+}
+
+function isEmpty(name) {
+  const { data } = page[name];
+  for (let i = 3; i < data.length; i += 4) if (data[i]) return false;
+  return true;
+}
+
+const urls = { lines: null, colors: null };
+const urlOf = (name) => (urls[name] ??= canvas[name].toDataURL('image/png'));
+
+function changed(names) {
+  for (const name of names) urls[name] = null;
+  drawingTime = performance.now();
+  again = 0;
+  isDirty = true;
+  schedule();
+  saveSoon();
+  s2i.stage?.drawGhost(canvas.lines);
+}
+
+// ---------------------------------------------------------------- history
+
+const past = [], future = [];
+
+function remember(entry) {
+  past.push(entry);
+  future.length = 0;
+  let bytes = 0;
+  for (let i = past.length - 1; i >= 0; i--) {
+    bytes += past[i].bytes;
+    if (bytes > HISTORY_BYTES) {
+      past.splice(0, i);
+      break;
+    }
+  }
+  showHistory();
+}
+
+function showHistory() {
+  find('[data-do=undo]').disabled = !past.length;
+  find('[data-do=redo]').disabled = !future.length;
+}
+
+// Run `action` on one layer and remember the rectangle it touched (the whole layer if unsure).
+function rememberPatch(name, before, rect) {
+  if (!rect) return;
+  remember({
+    name, rect, bytes: rect.w * rect.h * 8,
+    before: cut(before, rect), after: cut(page[name], rect),
+  });
+}
+
+function cut(layer, { x, y, w, h }) {
+  const out = new ImageData(w, h);
+  for (let row = 0; row < h; row++) {
+    const from = ((y + row) * layer.width + x) * 4;
+    out.data.set(layer.data.subarray(from, from + w * 4), row * w * 4);
+  }
+  return out;
+}
+
+function paste(layer, patch, { x, y }) {
+  for (let row = 0; row < patch.height; row++) {
+    const from = row * patch.width * 4;
+    const to = ((y + row) * layer.width + x) * 4;
+    layer.data.set(patch.data.subarray(from, from + patch.width * 4), to);
+  }
+}
+
+const copyLayer = (layer) => new ImageData(layer.data.slice(), layer.width, layer.height);
+const copyPage = () => ({ lines: copyLayer(page.lines), colors: copyLayer(page.colors) });
+
+function putPage({ lines, colors }) {
+  if (lines.width !== page.width || lines.height !== page.height) setSize(lines.width, lines.height);
+  page.lines.data.set(lines.data);
+  page.colors.data.set(colors.data);
+  LAYERS.forEach((name) => show(name));
+}
+
+function step(from, to, side) {
+  endStroke();
+  const entry = from.pop();
+  if (!entry) return;
+  to.push(entry);
+  if (entry.rect) {
+    paste(page[entry.name], entry[side], entry.rect);
+    show(entry.name, entry.rect);
+    changed([entry.name]);
+  } else {
+    putPage(entry[side]);
+    changed(LAYERS);
+  }
+  showHistory();
+}
+
+const undo = () => step(past, future, 'before');
+const redo = () => step(future, past, 'after');
+
+function replacePage(next, { isUndoable = true } = {}) {
+  endStroke();
+  const before = copyPage();
+  putPage(next);
+  if (isUndoable) {
+    const bytes = 8 * (before.lines.data.length / 4 + next.lines.data.length / 4);
+    remember({ before, after: copyPage(), bytes });
+  }
+  changed(LAYERS);
+}
+
+function clearLayer(name) {
+  if (isEmpty(name)) return;
+  const before = copyLayer(page[name]);
+  page[name].data.fill(0);
+  show(name);
+  rememberPatch(name, before, { x: 0, y: 0, w: page.width, h: page.height });
+  changed([name]);
+}
+
+// ---------------------------------------------------------------- pictures in
+
+async function toPicture(source) {
+  const picture = new Image();
+  picture.src = source;
+  await picture.decode();
+  return picture;
+}
+
+function fitSize(width, height) {
+  const scale = LONG_SIDE_PX / Math.max(width, height);
+  const side = (length) => Math.min(LONG_SIDE_PX, Math.max(16, Math.round(length * scale)));
+  return [side(width), side(height)];
+}
+
+function pixelsOf(picture, width, height) {
+  const room = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  room.imageSmoothingQuality = 'high';
+  room.drawImage(picture, 0, 0, width, height);
+  return room.getImageData(0, 0, width, height);
+}
+
+// Lay pictures (addresses or data URLs) on the two layers. A layer that is not given stays, on the
+// same place of the page, even when the page gets another size.
+async function load(given, options = {}) {
+  const pictures = {};
+  for (const name of LAYERS) if (given[name]) pictures[name] = await toPicture(given[name]);
+  const first = pictures.lines ?? pictures.colors;
+  const [width, height] = first ? fitSize(first.naturalWidth, first.naturalHeight)
+    : [page.width, page.height];
+  const next = {};
+  for (const name of LAYERS) {
+    next[name] = new ImageData(width, height);
+    if (pictures[name]) {
+      const pixels = pixelsOf(pictures[name], width, height);
+      next[name] = name === 'lines' ? asLines(pixels) : asColors(pixels);
+    } else if (given[name] === undefined) {
+      const w = Math.min(width, page.width), h = Math.min(height, page.height);
+      paste(next[name], cut(page[name], { x: 0, y: 0, w, h }), { x: 0, y: 0 });
+    }
+  }
+  replacePage(next, options);
+}
+
+// ---------------------------------------------------------------- zoom and pan
+
+const look = { scale: 1, x: 0, y: 0 }; // sheet pixels -> view pixels
+let base = 1;
+
+function fit() {
+  const { clientWidth: w, clientHeight: h } = view;
+  base = Math.min(w / page.width, h / page.height) || 1;
+  look.scale = base;
+  look.x = (w - page.width * base) / 2;
+  look.y = (h - page.height * base) / 2;
+  place();
+}
+
+function place() {
+  sheet.style.transform = `translate(${look.x}px, ${look.y}px) scale(${look.scale})`;
+  sheet.classList.toggle('is-close', look.scale > 2.5);
+  showCursor();
+}
+
+function zoom(factor, clientX, clientY) {
+  const box = view.getBoundingClientRect(), x = clientX - box.left, y = clientY - box.top;
+  const scale = Math.min(24 * base, Math.max(base / 2, look.scale * factor)), k = scale / look.scale;
+  look.x = x - (x - look.x) * k;
+  look.y = y - (y - look.y) * k;
+  look.scale = scale;
+  place();
+}
+
+new ResizeObserver(() => view.clientWidth && fit()).observe(view);
+
+function toPage(event) {
+  const box = view.getBoundingClientRect();
+  return {
+    x: (event.clientX - box.left - look.x) / look.scale,
+    y: (event.clientY - box.top - look.y) / look.scale,
+  };
+}
+
+// ---------------------------------------------------------------- tools
+
+const own = () => hand[hand.layer];
+const sizeKind = (tool) => (tool === 'erase' ? 'erase' : 'brush');
+
+function setTool(tool) {
+  own().tool = tool;
+  showHand();
+}
+
+function setLayer(name) {
+  endStroke();
+  hand.layer = name;
+  showHand();
+}
+
+function setSizePx(size) {
+  own().size[sizeKind(own().tool)] = Math.min(96, Math.max(1, Math.round(size)));
+  showHand();
+}
+
+function setColor(hex) {
+  hand.color = hex.toLowerCase();
+  hand.layer = 'colors';
+  if (['erase', 'pick', 'pan'].includes(own().tool)) own().tool = 'brush';
+  showHand();
+}
+
+function showHand() {
+  const { tool, size } = own(), now = size[sizeKind(tool)];
+  for (const button of findAll('[data-tool]')) {
+    button.setAttribute('aria-checked', button.dataset.tool === tool);
+  }
+  for (const part of findAll('[data-layer]')) {
+    const name = part.dataset.layer, isRead = !method || method.reads.includes(name);
+    part.querySelector('.pick').setAttribute('aria-checked', name === hand.layer);
+    part.classList.toggle('is-ignored', !isRead);
+    canvas[name].classList.toggle('is-ignored', !isRead);
+  }
+  find('.size input').value = now;
+  find('.size output').textContent = now;
+  const dot = find('.size .dot i');
+  dot.style.width = dot.style.height = `${Math.max(2, Math.min(24, now * look.scale))}px`;
+  dot.style.background = hand.layer === 'colors' && tool !== 'erase' ? hand.color : '';
+  const swatches = find('.swatches');
+  if (swatches.dataset.colors !== hand.palette.join()) {
+    swatches.dataset.colors = hand.palette.join();
+    swatches.replaceChildren(...hand.palette.map((color) => {
+      const swatch = document.createElement('button');
+      swatch.type = 'button';
+      swatch.dataset.color = color;
+      swatch.style.background = color;
+      swatch.title = color;
+      swatch.setAttribute('aria-label', `Colour ${color}`);
+      return swatch;
+    }));
+  }
+  for (const swatch of swatches.children) {
+    swatch.setAttribute('aria-pressed', swatch.dataset.color === hand.color);
+  }
+  find('.now input').value = hand.color;
+  if (document.activeElement !== find('.hex')) find('.hex').value = hand.color;
+  view.dataset.tool = isSpaceDown ? 'pan' : tool;
+  showCursor();
+  saveSoon();
+}
+
+function pickAt({ x, y }) {
+  const px = Math.floor(x), py = Math.floor(y);
+  if (px < 0 || py < 0 || px >= page.width || py >= page.height) return;
+  const at = (py * page.width + px) * 4, [r, g, b, a] = page.colors.data.slice(at, at + 4);
+  const color = a ? toHex(r, g, b) : s2i.stage?.colorAt((px + 0.5) / page.width, (py + 0.5) / page.height);
+  if (color) {
+    hand.color = color;
+    showHand();
+  }
+}
+
+function fillAt({ x, y }, isEverywhere) {
+  const px = Math.floor(x), py = Math.floor(y), name = hand.layer;
+  if (px < 0 || py < 0 || px >= page.width || py >= page.height) return;
+  const before = copyLayer(page[name]), rgba = name === 'lines' ? BLACK : toRgba(hand.color);
+  const hasChanged = isEverywhere ? replaceColour(page[name], px, py, rgba)
+    : fillArea(page[name], page.lines, px, py, rgba);
+  if (!hasChanged) return;
+  show(name);
+  rememberPatch(name, before, { x: 0, y: 0, w: page.width, h: page.height });
+  changed([name]);
+}
+
+// ---------------------------------------------------------------- strokes
+
+let stroke = null;
+
+function startStroke(event, isErasing) {
+  const name = hand.layer, tool = isErasing ? 'erase' : own().tool;
+  stroke = {
+    name, tool, id: event.pointerId, before: copyLayer(page[name]), rect: null,
+    ink: tool === 'erase' ? null : name === 'lines' ? BLACK : toRgba(hand.color),
+    size: own().size[sizeKind(tool)], points: [],
+  };
+  addPoint(event);
+}
+
+function radiusOf(event) {
+  const radius = stroke.size / 2;
+  if (event.pointerType !== 'pen' || !event.pressure) return radius;
+  return radius * (0.25 + 1.25 * Math.min(1, event.pressure));
+}
+
+function lay(from, to) {
+  const rgba = stroke.ink, isSoft = stroke.name === 'lines';
+  const rect = drawCapsule(page[stroke.name], from, to, { rgba, isSoft });
+  if (!rect) return;
+  show(stroke.name, rect);
+  stroke.rect = joinRects(stroke.rect, rect);
+}
+
+const middle = (a, b) => ({ x: (a.x + b.x) / 2, y: (a.y + b.y) / 2, r: (a.r + b.r) / 2 });
+
+// Points are joined by quadratic curves from middle to middle: smooth, and nothing is skipped.
+function addPoint(event) {
+  const point = { ...toPage(event), r: radiusOf(event) }, { points } = stroke;
+  const last = points.at(-1);
+  if (!last) {
+    points.push(point);
+    lay(point, point);
+    return;
+  }
+  if (Math.hypot(point.x - last.x, point.y - last.y) < 0.6) return;
+  points.push(point);
+  if (points.length < 3) {
+    lay(last, middle(last, point));
+    return;
+  }
+  const start = middle(points.at(-3), last), end = middle(last, point);
+  const steps = Math.max(2, Math.ceil(Math.hypot(end.x - start.x, end.y - start.y) / 3));
+  let from = start;
+  for (let i = 1; i <= steps; i++) {
+    const t = i / steps, a = (1 - t) * (1 - t), b = 2 * t * (1 - t), c = t * t;
+    const to = {
+      x: a * start.x + b * last.x + c * end.x,
+      y: a * start.y + b * last.y + c * end.y,
+      r: a * start.r + b * last.r + c * end.r,
+    };
+    lay(from, to);
+    from = to;
+  }
+}
+
+function endStroke() {
+  if (!stroke) return;
+  const { points, name } = stroke;
+  if (points.length > 1) lay(middle(points.at(-2), points.at(-1)), points.at(-1));
+  rememberPatch(name, stroke.before, stroke.rect);
+  stroke = null;
+  changed([name]);
+  save();
+}
+
+function dropStroke() {
+  if (!stroke) return;
+  const { name, before } = stroke;
+  page[name].data.set(before.data);
+  stroke = null;
+  show(name);
+  changed([name]);
+}
+
+// ---------------------------------------------------------------- pointer, fingers, wheel
+
+const fingers = new Map();
+let gesture = null, pan = null, hasSeenPen = false, isSpaceDown = false;
+
+function showCursor(event) {
+  if (event) cursor.at = { x: event.clientX, y: event.clientY, type: event.pointerType };
+  const { tool, size } = own(), { at } = cursor;
+  const isShown = at && at.type !== 'touch' && ['brush', 'erase'].includes(tool) && !isSpaceDown;
+  cursor.hidden = !isShown || cursor.isOut;
+  if (!isShown) return;
+  const box = view.getBoundingClientRect();
+  const across = Math.max(3, size[sizeKind(stroke?.tool ?? tool)] * look.scale);
+  cursor.style.width = cursor.style.height = `${across}px`;
+  cursor.style.transform =
+    `translate(${at.x - box.left - across / 2}px, ${at.y - box.top - across / 2}px)`;
+}
+
+function startGesture() {
+  dropStroke();
+  const all = [...fingers.values()];
+  gesture ??= { count: 0, time: performance.now(), moved: 0 };
+  gesture.count = Math.max(gesture.count, all.length);
+  gesture.last = spanOf(all);
+}
+
+function spanOf([a, b]) {
+  return {
+    x: (a.clientX + b.clientX) / 2, y: (a.clientY + b.clientY) / 2,
+    d: Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY) || 1,
+  };
+}
+
+function moveGesture() {
+  if (fingers.size < 2) return;
+  const now = spanOf([...fingers.values()]), { last } = gesture;
+  gesture.moved += Math.hypot(now.x - last.x, now.y - last.y) + Math.abs(now.d - last.d);
+  gesture.last = now;
+  if (gesture.moved < 12) return;
+  look.x += now.x - last.x;
+  look.y += now.y - last.y;
+  zoom(now.d / last.d, now.x, now.y);
+}
+
+view.addEventListener('pointerdown', (event) => {
+  if (event.target.closest('.notice')) return;
+  canvas.lines.focus({ preventScroll: true });
+  if (event.pointerType === 'pen') hasSeenPen = true;
+  view.setPointerCapture(event.pointerId);
+  showCursor(event);
+  if (event.pointerType === 'touch') {
+    fingers.set(event.pointerId, event);
+    if (fingers.size > 1) return startGesture();
+    if (hasSeenPen) return;
+  }
+  if (stroke) return;
+  const tool = isSpaceDown || event.button === 1 ? 'pan' : own().tool;
+  const isErasing = event.button === 2 || event.button === 5;
+  if (tool === 'pan') pan = { id: event.pointerId, x: event.clientX, y: event.clientY };
+  else if (isErasing || tool === 'brush' || tool === 'erase') startStroke(event, isErasing);
+  else if (tool === 'fill') fillAt(toPage(event), event.shiftKey);
+  else if (tool === 'pick') pickAt(toPage(event));
+  hideNotice();
+});
+
+view.addEventListener('pointermove', (event) => {
+  showCursor(event);
+  if (fingers.has(event.pointerId)) fingers.set(event.pointerId, event);
+  if (gesture) return moveGesture();
+  if (pan?.id === event.pointerId) {
+    look.x += event.clientX - pan.x;
+    look.y += event.clientY - pan.y;
+    Object.assign(pan, { x: event.clientX, y: event.clientY });
+    return place();
+  }
+  if (stroke?.id !== event.pointerId) {
+    if (own().tool === 'pick' && event.buttons === 1 && !hasSeenPen) pickAt(toPage(event));
+    return;
+  }
+  const all = event.getCoalescedEvents?.() ?? [];
+  for (const part of all.length ? all : [event]) addPoint(part);
+  changed([stroke.name]);
+});
+
+function lift(event) {
+  fingers.delete(event.pointerId);
+  if (pan?.id === event.pointerId) pan = null;
+  if (gesture) {
+    if (fingers.size) return;
+    const { count, moved, time } = gesture;
+    gesture = null;
+    if (moved < 12 && performance.now() - time < 400) (count === 2 ? undo : redo)();
+    return;
+  }
+  if (stroke?.id !== event.pointerId) return;
+  if (event.type === 'pointerup') addPoint(event);
+  endStroke();
+}
+
+view.addEventListener('pointerup', lift);
+view.addEventListener('pointercancel', lift);
+view.addEventListener('pointerenter', () => { cursor.isOut = false; });
+view.addEventListener('pointerleave', () => { cursor.isOut = true; cursor.hidden = true; });
+view.addEventListener('contextmenu', (event) => event.preventDefault());
+view.addEventListener('wheel', (event) => {
+  event.preventDefault();
+  zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), event.clientX, event.clientY);
+}, { passive: false });
+
+// ---------------------------------------------------------------- buttons and keys
+
+const toggled = { lines: true, colors: true, onion: false };
+
+function toggle(name) {
+  toggled[name] = !toggled[name];
+  if (name === 'onion') {
+    find('[data-do=onion]').setAttribute('aria-pressed', toggled.onion);
+    find('.sheet .onion').hidden = !toggled.onion;
+    return;
+  }
+  find(`[data-layer=${name}] .eye`).setAttribute('aria-pressed', toggled[name]);
+  canvas[name].classList.toggle('is-hidden', !toggled[name]);
+}
+
+const actions = {
+  undo, redo, fit,
+  clear: () => clearLayer(hand.layer),
+  onion: () => toggle('onion'),
+  keys: () => find('.keys').showModal(),
+};
+
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (!button) return;
+  const { tool, color } = button.dataset, layer = button.closest('[data-layer]')?.dataset.layer;
+  if (tool) setTool(tool);
+  else if (color) setColor(color);
+  else if (layer) (button.matches('.eye') ? toggle : setLayer)(layer);
+  else actions[button.dataset.do]?.();
+});
+
+find('.size input').addEventListener('input', (event) => setSizePx(+event.target.value));
+find('.now input').addEventListener('input', (event) => setColor(event.target.value));
+find('.hex').addEventListener('input', (event) => {
+  const hex = event.target.value.trim().replace(/^#?/, '#');
+  const full = /^#[0-9a-f]{3}$/i.test(hex) ? hex.replace(/[0-9a-f]/gi, '$&$&') : hex;
+  const isColor = /^#[0-9a-f]{6}$/i.test(full);
+  event.target.setAttribute('aria-invalid', !isColor);
+  if (isColor) setColor(full);
+});
+find('.hex').addEventListener('blur', (event) => {
+  event.target.removeAttribute('aria-invalid');
+  showHand();
+});
+
+const KEYS = {
+  b: () => setTool('brush'), e: () => setTool('erase'), g: () => setTool('fill'),
+  i: () => setTool('pick'), l: () => setLayer('lines'), c: () => setLayer('colors'),
+  1: () => toggle('lines'), 2: () => toggle('colors'), 0: fit,
+  '[': () => setSizePx(own().size[sizeKind(own().tool)] / 1.25 - 0.5),
+  ']': () => setSizePx(own().size[sizeKind(own().tool)] * 1.25 + 0.5),
+  delete: () => clearLayer(hand.layer), backspace: () => clearLayer(hand.layer),
+  '?': actions.keys,
+};
+
+const isTyping = (target) => target.matches?.(
+  'textarea, select, [contenteditable=true], input:not([type=range], [type=checkbox], [type=radio], [type=color], [type=file])');
+const isPressable = (target) => target.closest?.('button, a, summary, label, input, [role=tab], [role=option]');
+
+document.addEventListener('keydown', (event) => {
+  if (isTyping(event.target) || find('.keys').open || event.altKey) return;
+  const key = event.key.toLowerCase();
+  let action;
+  if (event.ctrlKey || event.metaKey) {
+    action = { z: event.shiftKey ? redo : undo, y: redo, s: () => s2i.stage?.save() }[key];
+  } else if (key === ' ' || key === 'enter') {
+    if (isPressable(event.target)) return;
+    action = key === 'enter' ? paintAgain : () => { isSpaceDown = true; showHand(); };
+  } else action = KEYS[key];
+  if (!action) return;
+  event.preventDefault();
+  action();
+});
+document.addEventListener('keyup', (event) => {
+  if (event.key !== ' ' || !isSpaceDown) return;
+  isSpaceDown = false;
+  showHand();
+});
+
+// ---------------------------------------------------------------- notices
+
+let noticeTimer = 0;
+
+function notice(text, { action, run, seconds = 12, isError = false } = {}) {
+  const line = find('.notice');
+  line.textContent = text;
+  line.classList.toggle('is-error', isError);
+  if (action) {
+    const button = document.createElement('button');
+    button.textContent = action;
+    button.addEventListener('click', () => { hideNotice(); run(); });
+    line.append(' · ', button);
+  }
+  line.hidden = false;
+  clearTimeout(noticeTimer);
+  noticeTimer = setTimeout(hideNotice, seconds * 1000);
+}
+
+function hideNotice() {
+  find('.notice').hidden = true;
+}
+
+// ---------------------------------------------------------------- painting
+
+let seq = 0, shownSeq = 0, again = 0, isDirty = false, isForced = false;
+let drawingTime = 0, postTime = -1e9, postTimer = 0, offlineTimer = 0, lastSent = '';
+const times = new Map(); // seq -> time of the last stroke that is in it
+
+function schedule() {
+  if (isPaused || !method) return;
+  clearTimeout(postTimer);
+  const since = performance.now() - postTime;
+  postTimer = setTimeout(post, Math.max(0, (seq > shownSeq ? POST_MS : REST_MS) - since));
+}
+
+function payload() {
+  const value = { method: method.name, again, lines: urlOf('lines'), colors: urlOf('colors') };
+  if (method.reads.includes('photo')) value.photo = s2i.start?.photo ?? null;
+  return value;
+}
+
+function post() {
+  if (!isDirty || isPaused || !method.live && !isForced) return;
+  isDirty = false;
+  const value = payload();
+  const sent = JSON.stringify(value);
+  if (!isForced && sent === lastSent) return;
+  lastSent = sent;
+  isForced = false;
+  postTime = performance.now();
+  props.value = { seq: ++seq, ...value };
+  times.set(seq, drawingTime);
+  trigger('paint');
+  clearTimeout(offlineTimer);
+  offlineTimer = setTimeout(checkConnection, OFFLINE_MS);
+  setTimeout(() => seq > shownSeq && showState('busy'), 150);
+}
+
+function repaint() {
+  drawingTime = performance.now();
+  isDirty = isForced = true;
+  schedule();
+}
+
+function paintAgain() {
+  again += 1;
+  if (isPaused) setPaused(false);
+  repaint();
+}
+
+// The stage calls this when a result is on the screen.
+function painted(result) {
+  const time = times.get(result.seq);
+  for (const key of times.keys()) if (key <= result.seq) times.delete(key);
+  shownSeq = Math.max(shownSeq, result.seq);
+  if (result.picture) find('.sheet .onion').src = result.picture;
+  if (shownSeq < seq) return;
+  clearTimeout(offlineTimer);
+  milliseconds = Math.round(performance.now() - (time ?? drawingTime));
+  showState('live');
+  if (isDirty) schedule();
+}
+
+let milliseconds = null;
+
+function showState(kind, text) {
+  const pill = document.querySelector('[data-testid=state]');
+  if (!pill) return setTimeout(() => showState(kind, text), 100);
+  const words = {
+    live: milliseconds === null ? 'ready' : method?.live ? `live · ${milliseconds} ms`
+      : `painted · ${(milliseconds / 1000).toFixed(1)} s`,
+    busy: 'painting…', paused: 'paused', loading: text,
+    offline: 'no connection: your drawing is safe',
+  };
+  pill.textContent = words[kind];
+  pill.dataset.kind = kind;
+  pill.setAttribute('aria-pressed', kind === 'paused');
+}
+
+function setPaused(isOn) {
+  isPaused = isOn;
+  clearTimeout(postTimer);
+  showState(isOn ? 'paused' : 'live');
+  if (!isOn && isDirty) schedule();
+}
+
+async function checkConnection() {
+  if (shownSeq >= seq) return;
+  try {
+    await fetch('theme.css', { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(3000) });
+    if (document.querySelector('[data-testid=state]').dataset.kind === 'offline') {
+      showState('busy');
+      repaint();
+    }
+  } catch {
+    showState('offline');
+    save();
+  }
+  offlineTimer = setTimeout(checkConnection, OFFLINE_MS);
+}
+
+document.addEventListener('click', (event) => {
+  const name = event.target.closest?.('[data-testid]')?.dataset.testid;
+  if (name === 'state') setPaused(!isPaused);
+  else if (name === 'theme') {
+    const isDark = document.body.classList.toggle('dark');
+    try { localStorage.setItem('s2i.theme', isDark ? 'dark' : 'light'); } catch { /* private */ }
+  }
+});
+
+// ---------------------------------------------------------------- storage
+
+const tabId = (() => {
+  try {
+    const known = sessionStorage.getItem('s2i.tab');
+    if (known) return known;
+    const fresh = crypto.randomUUID?.() ?? String(Math.random());
+    sessionStorage.setItem('s2i.tab', fresh);
+    return fresh;
+  } catch {
+    return 'one';
+  }
+})();
+let saveTimer = 0, isRestored = false;
+
+function saveSoon() {
+  if (!isRestored) return;
+  clearTimeout(saveTimer);
+  saveTimer = setTimeout(save, SAVE_MS);
+}
+
+function save() {
+  if (!isRestored) return;
+  clearTimeout(saveTimer);
+  const drawing = {
+    id: tabId, version: 1, time: Date.now(), lines: urlOf('lines'), colors: urlOf('colors'),
+    hand: structuredClone(hand), method: method?.name,
+  };
+  store.put('drawings', drawing);
+}
+
+addEventListener('pagehide', save);
+document.addEventListener('visibilitychange', () => document.hidden && save());
+
+async function restore() {
+  const all = (await store.all('drawings')).sort((a, b) => b.time - a.time);
+  for (const old of all.slice(12)) store.drop('drawings', old.id);
+  const drawing = all.find((one) => one.id === tabId) ?? all[0];
+  try {
+    if (!drawing) throw new Error('a first visit');
+    Object.assign(hand, drawing.hand);
+    await load({ lines: drawing.lines, colors: drawing.colors }, { isUndoable: false });
+    const time = new Date(drawing.time);
+    const day = time.toDateString() === new Date().toDateString() ? ''
+      : `${time.toLocaleDateString([], { day: 'numeric', month: 'short' })}, `;
+    const clock = time.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false });
+    notice(`Your drawing from ${day}${clock} is back`, { action: 'start new', run: () => clearPage() });
+  } catch {
+    s2i.isFirstVisit = true;
+    s2i.start?.openFirst();
+  }
+  isRestored = true;
+  showHand();
+}
+
+function clearPage() {
+  if (isEmpty('lines') && isEmpty('colors')) return;
+  replacePage({
+    lines: new ImageData(page.width, page.height), colors: new ImageData(page.width, page.height),
+  });
+}
+
+// ---------------------------------------------------------------- Python to pad, palette
+
+watch('cmd', async () => {
+  const { lines, colors, sentence } = props.cmd ?? {};
+  if (sentence) notice(sentence, { isError: true });
+  if (!lines && !colors) return;
+  await load({ lines: lines ?? undefined, colors: colors ?? undefined });
+});
+
+find('.from input').addEventListener('change', async (event) => {
+  const [file] = event.target.files;
+  event.target.value = '';
+  if (!file) return;
+  const photo = await s2i.readPhoto(file);
+  if (!photo) return;
+  const answer = await server.palette_of(photo).catch(() => null);
+  if (!answer?.palette) return notice(answer?.sentence ?? 'The palette could not be made: try again.', { isError: true });
+  hand.palette = answer.palette;
+  setColor(answer.palette[0]);
+});
+
+// Return a file as a PNG data URL with a long side of at most 512 px; a sentence if it is no picture.
+s2i.readPhoto = async (file) => {
+  try {
+    const bitmap = await createImageBitmap(file);
+    const [width, height] = fitSize(bitmap.width, bitmap.height);
+    const room = Object.assign(document.createElement('canvas'), { width, height });
+    const brush = room.getContext('2d');
+    brush.imageSmoothingQuality = 'high';
+    brush.drawImage(bitmap, 0, 0, width, height);
+    return room.toDataURL('image/png');
+  } catch {
+    notice(`'${file.name}' is not a picture that this browser reads: try a PNG or JPEG.`, { isError: true });
+    return null;
+  }
+};
+
+for (const [name, run] of Object.entries({
+  dragover: (event) => { event.preventDefault(); find('.drop').hidden = false; },
+  dragleave: () => { find('.drop').hidden = true; },
+  drop: (event) => {
+    event.preventDefault();
+    find('.drop').hidden = true;
+    if (event.dataTransfer.files[0]) s2i.start?.openPhoto(event.dataTransfer.files[0]);
+  },
+})) view.addEventListener(name, run);
+
+// ---------------------------------------------------------------- what the other parts may call
+
+s2i.pad = {
+  load, clearPage, repaint, paintAgain, painted, payload, notice, showState, isEmpty, urlOf,
+  get size() { return { width: page.width, height: page.height }; },
+  get method() { return method; },
+  get settled() { return seq === shownSeq && !isDirty; },
+  drawing: () => ({ lines: urlOf('lines'), colors: urlOf('colors') }),
+  ghost: () => s2i.stage?.drawGhost(canvas.lines),
+  setMethod(name) {
+    method = methods[name] ?? method;
+    const missing = LAYERS.filter((layer) => !method.reads.includes(layer));
+    const read = method.reads.filter((layer) => TITLES[layer]).map((layer) => TITLES[layer].toLowerCase());
+    find('.ignored').textContent = missing.length
+      ? `${method.title} reads ${read.length ? `${read.join(' and ')} only` : 'photos'}` : '';
+    document.body.dataset.method = method.name;
+    showHand();
+    s2i.start?.showExamples();
+    s2i.stage?.showMethod(method);
+    repaint();
+  },
+};
+
+try {
+  const theme = localStorage.getItem('s2i.theme');
+  if (theme) document.body.classList.toggle('dark', theme === 'dark');
+} catch { /* private */ }
+setSize(LONG_SIDE_PX, LONG_SIDE_PX);
+showHistory();
+if (method) document.body.dataset.method = method.name;
+showState('live');
+restore();

@@ -1,0 +1,144 @@
+"""The pad: one drawing on two layers, kept in the browser; and the check of what it sends.
+
+Nothing that comes from a browser is trusted: every layer is checked for type, length, prefix, PNG
+signature and size before it is decoded.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from s2i import image, palette
+from s2i.errors import S2IError
+from s2i.methods.base import Drawing
+
+HERE = Path(__file__).parent
+PREFIX = "data:image/png;base64,"
+MAX_CHARS = 2_000_000
+MAX_SIDE_PX = 1024
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PALETTE = (
+    "#f6d7b8", "#d99a6c", "#8a5a3b", "#3d2a20", "#f2c14e", "#e4572e",
+    "#c2274b", "#8e6bbf", "#3a6ea5", "#7ec4cf", "#5b8c5a", "#f4f4f4",
+)  # fmt: skip
+
+
+def read_asset(*names: str) -> str:
+    """Return the files ``names`` of this package, one after the other."""
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
+
+
+class SketchPad(gr.HTML):
+    """Two layers to draw on; its value is ``{seq, method, again, lines, colors[, photo]}``.
+
+    Layers are PNG data URLs. Event: ``paint``. From Python: ``cmd={"seq": ..., "lines": url,
+    "colors": url, "sentence": ...}`` lays layers on the pad (undoable) or tells the person
+    something; ``seq`` has to differ from the one before.
+    """
+
+    def __init__(
+        self,
+        value: Any = None,
+        *,
+        methods: list[dict] | None = None,
+        palette: tuple[str, ...] = PALETTE,
+        cmd: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Describe the methods by ``name, title, reads, live``."""
+        super().__init__(
+            value=value,
+            html_template=read_asset("pad.html"),
+            css_template=read_asset("pad.css"),
+            js_on_load=read_asset("raster.js", "store.js", "pad.js"),
+            apply_default_css=False,
+            server_functions=[palette_of],
+            methods=methods or [],
+            palette=list(palette),
+            cmd=cmd,
+            **kwargs,
+        )
+
+    def api_info(self) -> dict[str, Any]:
+        """Describe the value for the API's documentation."""
+        return {"type": "object", "description": "lines and colors: PNG data URLs"}
+
+
+def read_layer(url: Any, *, name: str = "the layer") -> np.ndarray:
+    """Return a PNG data URL as (H, W, 4) uint8.
+
+    Raises:
+        S2IError: anything but a sound PNG of at most 1024 x 1024 px and 2 MB.
+    """
+    if not isinstance(url, str) or not url.startswith(PREFIX):
+        raise S2IError(f"{name} must be a PNG as a data URL that starts with '{PREFIX}'.")
+    if len(url) > MAX_CHARS:
+        raise S2IError(
+            f"{name} has {len(url) / 1e6:.1f} MB; at most {MAX_CHARS / 1e6:.0f} MB are read: "
+            "make it smaller."
+        )
+    try:
+        content = base64.b64decode(url[len(PREFIX) :], validate=True)
+    except (binascii.Error, ValueError):
+        raise S2IError(f"{name} is not valid base64: send it again.") from None
+    if content[:8] != PNG_SIGNATURE or content[12:16] != b"IHDR":
+        raise S2IError(f"{name} is not a PNG picture: send a PNG.")
+    width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+    if not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX):
+        raise S2IError(
+            f"{name} is {width} x {height} px; at most {MAX_SIDE_PX} px a side are read: "
+            "make it smaller."
+        )
+    return image.read_layer(content, formats=("PNG",), max_pixels=MAX_SIDE_PX**2)
+
+
+def read_drawing(payload: Any) -> Drawing:
+    """Return what a pad or an API call sent as a drawing; missing layers stay ``None``.
+
+    Lines may be ink with alpha or ink on paper. A colour counts as painted from half alpha on.
+
+    Raises:
+        S2IError: no drawing, a bad layer (see :func:`read_layer`), or layers of different sizes.
+    """
+    if not isinstance(payload, dict):
+        raise S2IError("no drawing came: draw something, or open a picture.")
+    layers = {
+        name: read_layer(payload[name], name=f"the layer '{name}'")
+        for name in ("lines", "colors", "photo")
+        if payload.get(name) is not None
+    }
+    sizes = {layer.shape[:2] for layer in layers.values()}
+    if len(sizes) > 1:
+        found = " and ".join(f"{width} x {height}" for height, width in sorted(sizes))
+        raise S2IError(f"the layers have different sizes ({found}): send them in one size.")
+    lines, colors, photo = (layers.get(name) for name in ("lines", "colors", "photo"))
+    if colors is not None:
+        is_painted = colors[..., 3] >= 128
+        colors = np.where(is_painted[..., None], colors, 0).astype(np.uint8)
+        colors[..., 3] = np.where(is_painted, 255, 0)
+    return Drawing(
+        lines=None if lines is None else image.on_paper(lines).mean(axis=2).round().astype(np.uint8),
+        colors=colors,
+        photo=None if photo is None else image.on_paper(photo),
+    )
+
+
+def write_layer(array: np.ndarray) -> str:
+    """Return lines, a picture or a layer as a PNG data URL."""
+    return PREFIX + base64.b64encode(image.encode_png(array)).decode("ascii")
+
+
+def palette_of(url: Any) -> dict[str, Any]:
+    """Answer the pad's wish for a palette: twelve HEX colours of a picture, or a sentence."""
+    try:
+        photo = image.on_paper(read_layer(url, name="the picture"))
+        colors = palette.extract_palette(photo, len(PALETTE))
+    except S2IError as error:
+        return {"sentence": str(error)}
+    return {"palette": ["#" + bytes(color).hex() for color in np.asarray(colors, np.uint8)]}

@@ -1,0 +1,412 @@
+"""The page: one pad for all methods on the left, one tab a method on the right.
+
+Everything on a tab is generated from the method's declaration. A drawing reaches Python only as a
+snapshot (see pad.py); nothing about a person is kept on the server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import itertools
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.components import Component
+
+from s2i import image, weights
+from s2i.errors import S2IError
+from s2i.methods import METHODS
+from s2i.methods.base import Control, Drawing, Method, Result
+from s2i.ui.controls import make_components
+from s2i.ui.pad import HERE, SketchPad, read_asset, read_drawing, read_layer, write_layer
+from s2i.ui.results import Session, Stage, describe, show_result
+from s2i.ui.start import StartRow, find_examples
+
+EXAMPLES = HERE.parents[1] / "examples"
+QUEUE_SIZE = 64
+SORRY = "Something went wrong here; your drawing is safe. Try again, or reload the page."
+COMMERCIAL = {
+    "CC0-1.0": "yes",
+    "CC-BY-4.0": "yes, naming the authors",
+    "MIT": "yes",
+    "Apache-2.0": "yes",
+    "CC-BY-SA-4.0": "yes, naming the authors and under the same licence",
+    "CC-BY-NC-4.0": "no, only for yourself",
+    "CC-BY-NC-SA-4.0": "no, only for yourself",
+}
+
+log = logging.getLogger(__name__)
+_numbers = itertools.count(1)  # watched values have to differ from the one before
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One tab: the method and its components, in the order in which events receive them."""
+
+    method: type[Method]
+    weights: gr.Dropdown
+    card: gr.HTML
+    controls: dict[str, Component]
+    start: dict[str, Component]
+
+    @property
+    def inputs(self) -> list[Component]:
+        """What painting needs from this tab."""
+        return [self.weights, *self.controls.values()]
+
+
+def on_gpu(function: Callable) -> Callable:
+    """Return ``function`` as a ZeroGPU Space wants it; elsewhere it stays what it is."""
+    if os.environ.get("SPACE_ID"):
+        with contextlib.suppress(ImportError):
+            import spaces
+
+            return spaces.GPU(function)
+    return function
+
+
+def build() -> gr.Blocks:
+    """Return the whole page; launch it with :func:`launch_options`."""
+    names = {method: [entry.name for entry in weights.entries(method.name)] for method in METHODS}
+    chosen = {method.name: (listed or [None])[0] for method, listed in names.items()}
+    pairs = [(method.name, name) for method, listed in names.items() for name in listed]
+    about = [
+        {"name": one.name, "title": one.title, "reads": list(one.reads), "live": one.live}
+        for one in METHODS
+    ]
+    gr.set_static_paths([EXAMPLES])
+    with gr.Blocks(title="s2i", analytics_enabled=False, fill_width=True) as page:
+        gr.HTML(read_asset("header.html"), elem_id="header", apply_default_css=False)
+        with gr.Row(elem_id="desk", equal_height=False):
+            with gr.Column(elem_id="left", min_width=0):
+                pad = SketchPad(methods=about, elem_id="pad")
+                start = StartRow(
+                    folder=str(EXAMPLES),
+                    examples=find_examples(EXAMPLES, pairs),
+                    chosen=chosen,
+                    elem_id="start",
+                )
+                start_controls = gr.Row(elem_id="start-controls")
+            with gr.Column(elem_id="right", min_width=0):
+                stage = Stage(elem_id="stage")
+                with gr.Tabs(elem_id="tabs"):
+                    panels = [
+                        _build_panel(method, names[method], stage, pad, start_controls)
+                        for method in METHODS
+                    ]
+        Session(elem_id="session")
+        _connect(panels, pad, start, stage)
+        for panel in panels:
+            gr.api(
+                _make_endpoint(panel.method, names[panel.method]),
+                api_name=f"paint_{panel.method.name}",
+                concurrency_limit=1,
+                concurrency_id="paint",
+            )
+    return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4)
+
+
+def launch_options() -> dict[str, Any]:
+    """Return what ``Blocks.launch`` needs so that the page looks right and asks no other host."""
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+    return {
+        "theme": gr.themes.Base(
+            primary_hue="blue", neutral_hue="neutral", font=fonts, font_mono=["monospace"]
+        ),
+        "css": read_asset("page.css"),
+        "footer_links": [],
+        "run_history": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "max_file_size": "20mb",
+        "show_error": True,
+    }
+
+
+def _build_panel(
+    method: type[Method], names: list[str], stage: Stage, pad: SketchPad, start_controls: gr.Row
+) -> Panel:
+    """Lay out one tab: weights, at most four controls, the rest under *more*."""
+    with gr.Tab(method.title, id=method.name, elem_id=f"tab-{method.name}") as tab:
+        with gr.Row(elem_classes="controls"):
+            choice = gr.Dropdown(
+                [(name.partition(".")[2] or name, name) for name in names],
+                value=names[0] if names else None,
+                label="Weights",
+                filterable=False,
+                min_width=110,
+                elem_classes=["control", "control-weights"],
+            )
+            shown = make_components(tuple(one for one in method.controls if not one.advanced))
+        with gr.Accordion("more", open=False, elem_classes="more"):
+            with gr.Row(elem_classes="controls"):
+                hidden = make_components(tuple(one for one in method.controls if one.advanced))
+            card = gr.HTML(_describe_weights(names[0] if names else None), elem_classes="card")
+            panel_controls = {
+                one.name: (shown | hidden)[one.name] for one in method.controls
+            }
+            for action in method.actions:
+                _build_action(method, action, choice, stage, pad)
+    with start_controls, gr.Row(elem_classes=["controls", "start-of", f"start-of-{method.name}"]):
+        start = make_components(getattr(method, "start_controls", ()))
+    tab.select(None, js=f"() => {{ window.s2i.pad?.setMethod('{method.name}') }}")
+    choice.change(
+        _describe_weights, choice, card, show_progress="hidden", api_visibility="private",
+        js=f"(name) => {{ window.s2i.start?.setWeights('{method.name}', name); return [name] }}",
+    )  # fmt: skip
+    for component in panel_controls.values():
+        component.change(None, js="() => { window.s2i.pad?.repaint() }")
+    return Panel(method=method, weights=choice, card=card, controls=panel_controls, start=start)
+
+
+def _build_action(
+    method: type[Method], action: Any, choice: gr.Dropdown, stage: Stage, pad: SketchPad
+) -> None:
+    """Lay out one action: its settings, a place for its pictures, its button."""
+    with gr.Group(elem_classes="action"), gr.Row(elem_classes="controls"):
+        button = gr.Button(action.title, size="sm", min_width=100, elem_classes="act")
+        gr.HTML(f"<p>{html.escape(action.help)}</p>", elem_classes="help")
+        controls = make_components(action.controls)
+        uploads = []
+        if action.photos_high:
+            uploads = [
+                gr.File(
+                    label="pictures" if action.photos_high > 1 else "picture",
+                    file_count="multiple" if action.photos_high > 1 else "single",
+                    file_types=["image"],
+                    height=90,
+                    elem_classes="photos",
+                )
+            ]
+    button.click(
+        on_gpu(_make_action(method, action.name, bool(uploads), [*controls])),
+        [pad, choice, *uploads, *controls.values()],
+        stage,
+        show_progress="hidden",
+        concurrency_limit=1,
+        concurrency_id="paint",
+        api_visibility="private",
+        js="(...inputs) => { inputs[0] = window.s2i.pad.payload(); return inputs }",
+    )
+
+
+def _connect(panels: list[Panel], pad: SketchPad, start: StartRow, stage: Stage) -> None:
+    """Wire the events that all tabs share: painting, photos, the choice of weights."""
+    shared = {"show_progress": "hidden", "api_visibility": "private"}
+    pad.paint(
+        on_gpu(_make_painter(panels)),
+        [pad, *itertools.chain.from_iterable(panel.inputs for panel in panels)],
+        stage,
+        trigger_mode="always_last",
+        concurrency_limit=1,
+        concurrency_id="paint",
+        **shared,
+    )
+    sliders = list(itertools.chain.from_iterable(panel.start.values() for panel in panels))
+    start.photo(
+        _make_starter(panels), [start, *[panel.weights for panel in panels], *sliders], pad,
+        trigger_mode="always_last", concurrency_limit=2, **shared,
+    )  # fmt: skip
+    for slider in sliders:
+        slider.change(None, js="() => { window.s2i.start?.resend() }")
+    if panels:
+        dropdowns = [panel.weights for panel in panels]
+        start.choose(_make_chooser(panels), start, dropdowns, trigger_mode="always_last", **shared)
+
+
+def _make_painter(panels: list[Panel]) -> Callable[..., Stage]:
+    spans, at = {}, 0
+    for panel in panels:
+        spans[panel.method.name] = (panel, slice(at, at + len(panel.inputs)))
+        at += len(panel.inputs)
+
+    def paint(payload: Any, *settings: Any) -> Stage:
+        """Return the stage's update; never raise, or the newest drawing would be dropped."""
+        seq = payload.get("seq") if isinstance(payload, dict) else None
+        seq = seq if isinstance(seq, int) else 0
+        try:
+            name = payload.get("method") if isinstance(payload, dict) else None
+            if not isinstance(name, str) or name not in spans:
+                raise S2IError("no such method: choose a tab.")
+            panel, span = spans[name]
+            chosen, *values = settings[span]
+            values = dict(zip(panel.controls, values, strict=True))
+            values = _refine_again(panel.method, values, payload.get("again", 0))
+            shown = _paint(panel.method, chosen, read_drawing(payload), values)
+        except S2IError as error:
+            shown = {"sentence": _as_sentence(error)}
+        except Exception:
+            log.exception("painting failed")
+            shown = {"sentence": SORRY}
+        return Stage(shown={"seq": seq, "number": next(_numbers), **shown})
+
+    return paint
+
+
+def _paint(
+    method: type[Method], chosen: str | None, drawing: Drawing, values: dict[str, Any]
+) -> dict[str, Any]:
+    loaded = _load(method, chosen)
+    result = loaded.method.run(drawing, **values)
+    if not isinstance(result, Result):
+        *_, result = result
+    return show_result(
+        result,
+        about=describe(method, loaded.name, values),
+        name=loaded.name,
+        method=method.name,
+        weights=loaded.name,
+    )
+
+
+def _refine_again(method: type[Method], values: dict[str, Any], again: Any) -> dict[str, Any]:
+    """Return ``values`` with ``refine`` raised by the number of times that Enter was pressed."""
+    control = next((one for one in method.controls if one.name == "refine"), None)
+    if control is None or not isinstance(again, int):
+        return values
+    refine = control.check(values["refine"]) + max(0, again)
+    return values | {"refine": min(control.high, refine)}
+
+
+def _load(method: type[Method], chosen: str | None) -> weights.Loaded:
+    if not chosen:
+        raise S2IError(
+            f"there are no weights for {method.title} yet: train some with "
+            f"'python train/{method.name}.py'."
+        )
+    if not isinstance(chosen, str) or not chosen.startswith(f"{method.name}."):
+        raise S2IError(f"'{chosen}' are no weights of {method.title}: choose others.")
+    weights.find(chosen)
+    return weights.load(chosen)
+
+
+def _make_starter(panels: list[Panel]) -> Callable[..., SketchPad]:
+    def start_from(payload: Any, *settings: Any) -> SketchPad:
+        """Return the pad's update with the lines and colours of a photo; never raise."""
+        try:
+            photo = image.on_paper(read_layer((payload or {}).get("photo"), name="the photo"))
+            index = next(
+                (i for i, one in enumerate(panels) if one.method.name == payload.get("method")), 0
+            )
+            panel, at = panels[index], len(panels) + sum(len(one.start) for one in panels[:index])
+            values = dict(zip(panel.start, settings[at : at + len(panel.start)], strict=True))
+            drawing = _load(panel.method, settings[index]).method.start_from(photo, **values)
+            layers = {"lines": _ink(drawing.lines), "colors": drawing.colors}
+            cmd = {name: write_layer(layer) for name, layer in layers.items() if layer is not None}
+        except S2IError as error:
+            cmd = {"sentence": _as_sentence(error)}
+        except Exception:
+            log.exception("starting from a photo failed")
+            cmd = {"sentence": SORRY}
+        return SketchPad(cmd={"seq": next(_numbers), **cmd})
+
+    return start_from
+
+
+def _ink(lines: np.ndarray | None) -> np.ndarray | None:
+    """Return lines (H, W) as black ink with alpha (H, W, 4), as the pad keeps them."""
+    if lines is None:
+        return None
+    layer = np.zeros((*lines.shape, 4), np.uint8)
+    layer[..., 3] = 255 - lines
+    return layer
+
+
+def _make_chooser(panels: list[Panel]) -> Callable[[Any], list[Any]]:
+    known = [[value for _, value in panel.weights.choices] for panel in panels]
+
+    def choose(payload: Any) -> list[Any]:
+        """Return the update of every weights list: the wanted name in the wanted method's."""
+        wanted = payload if isinstance(payload, dict) else {}
+        updates = [
+            gr.update(value=wanted.get("weights"))
+            if panel.method.name == wanted.get("method") and wanted.get("weights") in names
+            else gr.skip()
+            for panel, names in zip(panels, known, strict=True)
+        ]
+        return updates if len(updates) > 1 else updates[0]
+
+    return choose
+
+
+def _make_action(
+    method: type[Method], name: str, has_photos: bool, controls: list[str]
+) -> Callable[..., Stage]:
+    def act(payload: Any, chosen: str, *rest: Any) -> Stage:
+        """Return the stage's update with what the action made; never raise."""
+        try:
+            files, values = (rest[0], rest[1:]) if has_photos else (None, rest)
+            paths = files if isinstance(files, list) else [files] if files else []
+            photos = tuple(image.read_photo(path) for path in paths)
+            loaded, settings = _load(method, chosen), dict(zip(controls, values, strict=True))
+            result = loaded.method.act(name, read_drawing(payload), photos, **settings)
+            title = next(one.title for one in method.actions if one.name == name)
+            shown = show_result(
+                result, about=f"{method.title} · {title}", name=f"{loaded.name}-{name}",
+                method=method.name, weights=loaded.name,
+            )  # fmt: skip
+        except S2IError as error:
+            shown = {"sentence": _as_sentence(error)}
+        except Exception:
+            log.exception("an action failed")
+            shown = {"sentence": SORRY}
+        return Stage(shown={"number": next(_numbers), **shown})
+
+    return act
+
+
+def _make_endpoint(method: type[Method], names: list[str]) -> Callable[..., dict]:
+    first = names[0] if names else ""
+
+    def paint(lines: str = "", colors: str = "", weights: str = first, settings: dict = {}) -> dict:  # noqa: B006
+        """Paint a drawing: PNG data URLs in, {picture: PNG data URL, about: caption} out."""
+        try:
+            drawing = read_drawing({"lines": lines or None, "colors": colors or None})
+            return _paint(method, weights or first, drawing, settings or {})
+        except S2IError as error:
+            raise gr.Error(_as_sentence(error), print_exception=False) from None
+
+    return on_gpu(paint)
+
+
+def _as_sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]
+
+
+def _describe_weights(name: str | None) -> str:
+    """Return the card of a weight as HTML: data, licence, size, score, origin, hash."""
+    if not name:
+        return ""
+    try:
+        entry = weights.find(name)
+        found = weights.find_local(entry)
+    except S2IError as error:
+        return f"<p>{html.escape(_as_sentence(error))}</p>"
+    origin = {"bundled": "came with the code", "folder": "your folder of weights"}
+    facts = {
+        "Made from": entry.data,
+        "May I use the pictures commercially?": COMMERCIAL.get(entry.license, "see the licence"),
+        "Licence": entry.license,
+        "Size": f"{entry.bytes / 1e6:.1f} MB, trained at {entry.size_px} px",
+        "Scores": ", ".join(
+            f"{key} {value:.3g}" for key, value in entry.scores.items() if _is_number(value)
+        ),
+        "Loaded from": origin.get(found[0], "the Hub's cache") if found else "the Hub, when needed",
+        "Hash": f"checked on every load (sha256 {entry.sha256[:12]}…)",
+    }
+    rows = "".join(
+        f"<dt>{key}</dt><dd>{html.escape(str(value))}</dd>" for key, value in facts.items() if value
+    )
+    return f'<dl data-testid="weights-card">{rows}</dl>'
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,73 @@
+"""What a method made: the stage beside the pad, the session below, and the words under a picture."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import gradio as gr
+
+from s2i import image
+from s2i.methods.base import Method, Result
+from s2i.ui.pad import read_asset, write_layer
+
+
+class Stage(gr.HTML):
+    """The newest picture; from Python only: ``shown={seq, picture, about, sentence, ...}``.
+
+    Without a picture the older one stays, dimmed, with the sentence below. ``loading`` is a line
+    for the state's pill and changes nothing else.
+    """
+
+    def __init__(self, value: Any = None, *, shown: dict | None = None, **kwargs: Any) -> None:
+        """Show nothing yet."""
+        super().__init__(
+            value=value,
+            html_template=read_asset("results.html"),
+            css_template=read_asset("results.css"),
+            js_on_load=read_asset("results.js"),
+            apply_default_css=False,
+            shown=shown,
+            **kwargs,
+        )
+
+
+class Session(gr.HTML):
+    """Kept pictures with their drawings; they live in the browser, the server never sees them."""
+
+    def __init__(self, value: Any = None, **kwargs: Any) -> None:
+        """Show what this browser kept."""
+        super().__init__(
+            value=value,
+            html_template=read_asset("session.html"),
+            css_template=read_asset("session.css"),
+            js_on_load=read_asset("store.js", "session.js"),
+            apply_default_css=False,
+            **kwargs,
+        )
+
+
+def describe(method: type[Method], weights: str, values: dict[str, Any]) -> str:
+    """Return the caption of a picture: method, weights, controls that differ from their default.
+
+    The seed is always named: with it the same drawing gives the same picture again.
+    """
+    parts = [method.title, weights.partition(".")[2] or weights]
+    for control in method.controls:
+        value = values.get(control.name, control.default)
+        if control.name == "seed" or value != control.default:
+            word = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+            parts.append(f"{control.label.lower()} {word}")
+    return " · ".join(str(part) for part in parts)
+
+
+def show_result(result: Result, **words: Any) -> dict[str, Any]:
+    """Return a result as the stage's ``shown``: PNG data URLs, captions, a GIF of its frames."""
+    pictures = [write_layer(picture) for picture in result.pictures]
+    shown = {"picture": pictures[0], **words}
+    if len(pictures) > 1:
+        shown.update(pictures=pictures, captions=list(result.captions))
+    if result.frames:
+        gif = base64.b64encode(image.encode_gif(result.frames)).decode("ascii")
+        shown.update(pictures=pictures, captions=list(result.captions), gif=f"data:image/gif;base64,{gif}")
+    return shown

@@ -1,0 +1,54 @@
+"""The start row: examples, a photo, saved layers, an empty page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from s2i.ui.pad import read_asset
+
+
+class StartRow(gr.HTML):
+    """Ways to begin; its value is ``{seq, method, photo}`` or ``{seq, method, weights}``.
+
+    Events: ``photo`` (its lines and colours are wanted) and ``choose`` (other weights are wanted).
+    """
+
+    def __init__(
+        self,
+        value: Any = None,
+        *,
+        folder: str = "",
+        examples: list[dict] | None = None,
+        chosen: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Offer ``examples`` ({method, weights, name}) out of ``folder``."""
+        super().__init__(
+            value=value,
+            html_template=read_asset("start.html"),
+            css_template=read_asset("start.css"),
+            js_on_load=read_asset("start.js"),
+            apply_default_css=False,
+            folder=folder,
+            examples=examples or [],
+            chosen=chosen or {},
+            **kwargs,
+        )
+
+    def api_info(self) -> dict[str, Any]:
+        """Describe the value for the API's documentation."""
+        return {"type": "object", "description": "a photo as a PNG data URL, or weights"}
+
+
+def find_examples(folder: Path, names: list[tuple[str, str]]) -> list[dict[str, str]]:
+    """List the examples of every (method, weights): pairs of NAME.lines.png and NAME.colors.png."""
+    found = []
+    for method, weights in names:
+        for lines in sorted((folder / weights).glob("*.lines.png")):
+            name = lines.name.removesuffix(".lines.png")
+            if lines.with_name(f"{name}.colors.png").is_file():
+                found.append({"method": method, "weights": weights, "name": name})
+    return found

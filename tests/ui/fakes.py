@@ -1,0 +1,140 @@
+"""A tiny zoo for tests of the page: real weights files, painted by a blur."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from s2i import image
+from s2i.methods.base import Action, Choice, Drawing, Method, Result, Slider, Toggle
+
+
+class Blot(Method):
+    """Colours, blurred, below the lines."""
+
+    name, title = "blot", "Blot"
+    reads = ("lines", "colors")
+    live = True
+    controls = (
+        Slider(name="refine", label="Refine", default=0, low=0, high=3, help="sharper"),
+        Toggle(name="lighten", label="Lighten", default=False, help="lighter"),
+        Choice(name="detail", label="Detail", default=128, options=(128, 256), help="side"),
+        Slider(name="seed", label="Seed", default=0, low=0, high=9, help="dice", advanced=True),
+    )
+    start_controls = (
+        Slider(name="sigma", label="Line detail", default=2.0, low=0.5, high=4, step=0.5, help="s"),
+        Slider(name="count", label="Colours", default=3, low=2, high=12, help="k"),
+    )
+    actions = (
+        Action(
+            name="blend",
+            title="Blend",
+            help="from one colour map to another",
+            photos_low=1,
+            photos_high=1,
+            controls=(Slider(name="steps", label="Steps", default=3, low=2, high=8, help="n"),),
+        ),
+    )
+
+    def __init__(self, tint: int = 0, wait_ms: int = 0):
+        super().__init__(tint=tint, wait_ms=wait_ms)
+        self.scale = torch.nn.Parameter(torch.ones(4))
+
+    def predict(self, drawing, *, refine, lighten, detail, seed):
+        time.sleep(self.kwargs["wait_ms"] / 1000)
+        height, width = drawing.size
+        picture = np.full((height, width, 3), 255, np.uint8)
+        if drawing.colors is not None:
+            picture = image.on_paper(drawing.colors)
+        picture = cv2.GaussianBlur(picture, (0, 0), 9 - 2.5 * refine)
+        picture[..., 0] = np.minimum(255, picture[..., 0].astype(int) + self.kwargs["tint"])
+        if lighten:
+            picture = (picture // 2 + 127).astype(np.uint8)
+        if drawing.lines is not None:
+            picture = np.minimum(picture, drawing.lines[..., None])
+        return Result(pictures=(picture,))
+
+    def start_from(self, photo, *, sigma, count):
+        grey = photo.mean(2).astype(np.uint8)
+        edge = np.abs(cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), sigma), cv2.CV_32F)) > 4
+        colors = np.dstack([photo // 64 * 64, np.full(grey.shape, 255, np.uint8)])
+        return Drawing(lines=np.where(edge, 0, 255).astype(np.uint8), colors=colors)
+
+    def blend(self, drawing, photos, *, steps):
+        first = image.on_paper(drawing.colors).astype(np.float32)
+        second = image.resize(photos[0], drawing.size).astype(np.float32)
+        pictures = tuple(
+            (first + (second - first) * i / (steps - 1)).astype(np.uint8) for i in range(steps)
+        )
+        return Result(pictures=pictures, frames=pictures)
+
+
+class Outline(Method):
+    """Lines alone, in blue."""
+
+    name, title = "outline", "Outline"
+    reads = ("lines",)
+    live = True
+    controls = (Slider(name="seed", label="Seed", default=0, low=0, high=9, help="dice"),)
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(2))
+
+    def predict(self, drawing, *, seed):
+        picture = np.repeat(drawing.lines[..., None], 3, axis=2)
+        picture[..., 2] = 255
+        return Result(pictures=(picture,))
+
+
+class Slow(Outline):
+    """As outline, but on demand."""
+
+    name, title = "slow", "Slow"
+    live = False
+
+
+METHODS = (Blot, Outline, Slow)
+KWARGS = {"blot.soft": (Blot, {"wait_ms": 20}), "blot.warm": (Blot, {"tint": 60}),
+          "outline.blue": (Outline, {}), "slow.blue": (Slow, {})}  # fmt: skip
+
+
+def write_zoo(folder: Path, save) -> Path:
+    """Write a weight of every fake and the manifest; return the manifest's path."""
+    entries = {}
+    for name, (method, kwargs) in KWARGS.items():
+        path = save(folder / "weights" / f"{name}.safetensors", method(**kwargs), metadata={})
+        content = path.read_bytes()
+        entries[name] = {
+            "method": method.name,
+            "file": path.name,
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "size_px": 128,
+            "reads": list(method.reads),
+            "license": "CC0-1.0",
+            "data": "nothing at all: a fake for tests",
+            "scores": {"lpips": 0.21},
+        }
+    manifest = folder / "weights_manifest.json"
+    manifest.write_text(json.dumps({"weights": entries}))
+    return manifest
+
+
+def write_examples(folder: Path) -> Path:
+    """Write two small examples for every weight; return their folder."""
+    for name in KWARGS:
+        for number, color in enumerate([(220, 60, 40, 255), (40, 90, 200, 255)]):
+            lines = np.full((256, 256), 255, np.uint8)
+            cv2.circle(lines, (128, 128), 90 - 20 * number, 0, 2, cv2.LINE_AA)
+            colors = np.zeros((256, 256, 4), np.uint8)
+            cv2.circle(colors, (128, 128), 88 - 20 * number, color, -1)
+            image.write(folder / name / f"ball-{number}.lines.png", lines)
+            image.write(folder / name / f"ball-{number}.colors.png", colors)
+    return folder
