@@ -23,6 +23,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -250,6 +251,7 @@ def load(
     entry = known.get(os.fspath(name_or_path))
     if entry is not None:
         key = (entry.name, entry.sha256, str(chosen))
+        read = partial(_load_entry, entry, chosen, on_progress)
     else:
         path = Path(name_or_path)
         if path.suffix != ".safetensors":
@@ -259,6 +261,7 @@ def load(
         except OSError as error:
             raise S2IError(f"'{path}' could not be read ({error.strerror}).") from None
         key = (str(path.resolve()), stat.st_mtime_ns, stat.st_size, str(chosen))
+        read = partial(_load_file, path, chosen)
 
     with _lock:
         future = _loaded.get(key)
@@ -270,14 +273,11 @@ def load(
             _loaded.popitem(last=False)
     if is_mine:
         try:
-            future.set_result(
-                _load_file(path, chosen)
-                if entry is None
-                else _load_entry(entry, chosen, on_progress)
-            )
+            future.set_result(read())
         except BaseException as error:
             with _lock:
-                _loaded.pop(key, None)
+                if _loaded.get(key) is future:
+                    del _loaded[key]
             future.set_exception(error)
     return future.result()
 

@@ -27,6 +27,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from pathlib import Path
@@ -155,7 +156,6 @@ class RunConfig:
     threads: int = setting(0, "CPU threads of the networks (0: torch decides)")
     precision: str = setting("fp32", "arithmetic of the networks", choices=("fp32", "bf16"))
     channels_last: bool = setting(False, "channels-last memory layout")
-    compile: bool = setting(False, "torch.compile the networks")
     cpu: bool = setting(False, "train on the CPU even if there is a GPU")
     clip_norm: float = setting(0.0, "largest norm of a turn's gradient (0: no clipping)")
     ema_half_life_images: int = setting(10_000, "half-life of the averaged networks")
@@ -315,11 +315,17 @@ def phase_ends(phases: tuple[Phase, ...], config: RunConfig) -> list[int]:
     """Return the count of images seen at which each phase ends, whole batches.
 
     ``steps`` or ``images`` stretch or shrink the whole schedule in proportion.
+
+    Raises:
+        S2IError: that leaves less than one batch.
     """
     planned = np.cumsum([phase.images for phase in phases])
     total = config.steps * config.batch if config.steps is not None else config.images
     scale = (planned[-1] if total is None else total) / planned[-1]
-    return [round(end * scale / config.batch) * config.batch for end in planned]
+    ends = [round(end * scale / config.batch) * config.batch for end in planned]
+    if not ends[-1]:
+        raise S2IError(f"{total} images are less than one batch of {config.batch}: train longer.")
+    return ends
 
 
 def ema_decay(config: RunConfig, images_seen: int) -> float:
@@ -351,9 +357,6 @@ class _Run:
             name: copy.deepcopy(trainer.networks[name]).eval().requires_grad_(False)
             for name in trainer.published
         }
-        if config.compile:
-            for network in trainer.networks.values():
-                network.compile()
 
     def _place(self, network: nn.Module) -> None:
         network.to(self.accelerator.device, memory_format=self.layout)
@@ -647,6 +650,7 @@ class _Log:
             "seconds": round(run.seconds, 1),
             "images_per_second": round(speed, 2),
             "machine": machine(run.accelerator.device),
+            "processes": run.accelerator.num_processes,
             "phase": run.phase.name,
             "losses": losses,
         }
@@ -694,16 +698,18 @@ def train(trainer: Trainer, config: RunConfig) -> Path:
     if not len(draws):
         raise S2IError(f"'{config.data}' has no pictures to train on: its train split is empty.")
     loader = _loader(draws, config, accelerator, run.images_seen)
-    log = _Log(trainer, config, run.images_seen) if is_main else None
 
     total, first = run.ends[-1], run.images_seen
-    begun = time.monotonic() - run.seconds
+    steps_left = math.ceil(max(0, total - first) / config.batch)
     loaded = saved = time.monotonic()
-    bar = tqdm(total=total, initial=first, unit=" images", disable=not is_main)
-    with _Stop() as stop:
-        for batch, draw_seconds in islice(
-            loader, max(0, math.ceil((total - first) / config.batch))
-        ):
+    begun = loaded - run.seconds
+    with ExitStack() as opened:
+        log = opened.enter_context(closing(_Log(trainer, config, first))) if is_main else None
+        bar = opened.enter_context(
+            tqdm(total=total, initial=first, unit=" images", disable=not is_main)
+        )
+        stop = opened.enter_context(_Stop())
+        for batch, draw_seconds in islice(loader, steps_left):
             run.step(batch)
             now = time.monotonic()
             run.seconds = now - begun
@@ -730,9 +736,6 @@ def train(trainer: Trainer, config: RunConfig) -> Path:
                 log.show(run)
             if is_stopped:
                 break
-    bar.close()
-    if is_main:
-        log.close()
     accelerator.wait_for_everyone()
     if run.images_seen < total:
         raise S2IError(

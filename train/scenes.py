@@ -61,9 +61,9 @@ class _Canvas:
 
     def fill(self, top: Color, bottom: Color) -> None:
         """Cover everything with a vertical gradient."""
-        ramp = np.linspace(0, 1, self.side, dtype=np.float32)[:, None, None]
-        colors = np.float32(top) * (1 - ramp) + np.float32(bottom) * ramp
-        self.photo[:] = np.clip(colors, 0, 255).round().astype(np.uint8)
+        ramp = np.linspace(0, 1, self.side)[:, None]
+        rows = np.array(top) * (1 - ramp) + np.array(bottom) * ramp
+        self.photo[:] = np.clip(rows, 0, 255).round()[:, None]
 
     def shape(
         self,
@@ -103,14 +103,13 @@ class _Canvas:
         alpha = inside.astype(np.float32) / 255
         if blur:
             alpha = cv2.GaussianBlur(alpha, (0, 0), max(0.5, blur * self.side))
-        value = np.linspace(fade, -fade, alpha.shape[0], dtype=np.float32)[:, None]
+        height, width = alpha.shape
+        value = np.repeat(np.linspace(fade, -fade, height, dtype=np.float32)[:, None], width, 1)
         if puff:
-            value = value + puff * self._relief(alpha, reach)
-        tone = np.float32(color) * (1 + np.minimum(value, 0))[..., None]
-        tone += (255 - tone) * np.clip(value, 0, 1)[..., None] * 0.8
-        alpha = (alpha * opacity)[..., None]
-        under = self.photo[window].astype(np.float32)
-        self.photo[window] = np.clip(under + (tone - under) * alpha, 0, 255).round()
+            value += puff * self._relief(alpha, reach)
+        tones = cv2.applyColorMap(cv2.convertScaleAbs(value, alpha=127, beta=127), _tones(color))
+        alpha *= opacity
+        self.photo[window] = cv2.blendLinear(tones, self.photo[window], alpha, 1 - alpha)
         if has_outline:
             cv2.fillPoly(self.lines[window], [local], 255, cv2.LINE_8, 4)
             self.stroke(points, is_closed=True)
@@ -166,6 +165,14 @@ class _Canvas:
         lines = (255 - np.clip(ink * 1.3, 0, 255)).round().astype(np.uint8)
         mask = np.where(image.resize(self.mask, size) >= 128, 255, 0).astype(np.uint8)
         return image.resize(self.photo, size), lines, mask
+
+
+def _tones(color: Color) -> np.ndarray:
+    """Return 256 colours from black (-1) over ``color`` (0) to nearly white (1)."""
+    value = np.linspace(-1, 1, 255)[:, None]
+    tones = np.array(color) * (1 + np.minimum(value, 0))
+    tones += (255 - tones) * np.maximum(value, 0) * 0.8
+    return np.clip(tones, 0, 255).round().astype(np.uint8)[[*range(255), 254], None]
 
 
 def paint(hue: float, saturation: float, value: float) -> Color:

@@ -215,10 +215,16 @@ def test_half_precision_keeps_float32_weights(tmp_path):
 
 
 def test_init_starts_from_published_networks(whole, tmp_path):
-    trainer = Toy()
-    run(tmp_path / "tuned", trainer, init=whole / engine.EMA, steps=0)
-    value = trainer.networks["generator"][0].weight
-    assert torch.equal(value, load_file(whole / engine.EMA)["generator.0.weight"])
+    class Watching(Toy):
+        def begin_phase(self, phase, ema):
+            published = load_file(whole / engine.EMA)["generator.0.weight"]
+            assert torch.equal(self.networks["generator"][0].weight, published)
+            assert torch.equal(ema["generator"][0].weight, published)
+            checked.append(phase)
+
+    checked = []
+    run(tmp_path / "tuned", Watching(), init=whole / engine.EMA, steps=1)
+    assert checked
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes((whole / engine.EMA).read_bytes()[:500])
     with pytest.raises(S2IError, match=r"broken\.safetensors' could not be read"):
@@ -257,6 +263,8 @@ def test_phases_keep_their_proportions():
     assert phase_ends(phases, RunConfig(batch=10)) == [1000, 7000, 10000]
     assert phase_ends(phases, RunConfig(batch=10, images=1000)) == [100, 700, 1000]
     assert phase_ends(phases, RunConfig(batch=4, steps=20)) == [8, 56, 80]
+    with pytest.raises(S2IError, match="5 images are less than one batch of 16"):
+        phase_ends(phases, RunConfig(batch=16, images=5))
 
 
 def test_command_line_wins_over_recipe_over_defaults(tmp_path):
