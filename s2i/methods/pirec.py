@@ -79,9 +79,9 @@ class PaperGenerator(nn.Module):
 class SkipGenerator(nn.Module):
     """The network that ships: the original's trunk, two blocks shorter, with skips around it.
 
-    1,172,899 parameters at width 24. The input is folded (pixel unshuffle) to half its size and four times its channels, and the
-    last stage unfolds: no wide layer works at full size, which halves the time of a step, and
-    the input itself is read again by the last two convolutions, at full size.
+    1,172,899 parameters at width 24. The input is folded (pixel unshuffle) to half its size and
+    four times its channels, and the last stage unfolds: no wide layer works at full size, which
+    halves the time of a step. The input is read again by the last two convolutions, at full size.
     """
 
     def __init__(self, *, channels: int = 9, width: int = 24) -> None:
