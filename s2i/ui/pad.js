@@ -660,9 +660,13 @@ function post() {
   if (!isForced && sent === lastSent) return;
   lastSent = sent;
   isForced = false;
+  times.set(seq + 1, drawingTime);
+  send(value);
+}
+
+function send(value) {
   postTime = performance.now();
   props.value = { seq: ++seq, ...value };
-  times.set(seq, drawingTime);
   trigger('paint');
   clearTimeout(offlineTimer);
   offlineTimer = setTimeout(checkConnection, OFFLINE_MS);
@@ -853,7 +857,7 @@ for (const [name, run] of Object.entries({
 // ---------------------------------------------------------------- what the other parts may call
 
 s2i.pad = {
-  load, clearPage, repaint, paintAgain, painted, payload, notice, showState, isEmpty, urlOf,
+  load, clearPage, repaint, paintAgain, painted, payload, send, notice, showState, isEmpty, urlOf,
   get size() { return { width: page.width, height: page.height }; },
   get method() { return method; },
   get settled() { return seq === shownSeq && !isDirty; },
