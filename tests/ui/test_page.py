@@ -14,7 +14,11 @@ from PIL import Image
 
 from s2i import image
 
-pytestmark = pytest.mark.browser
+# Gradio leaves an event loop behind that asyncio's own destructor complains about.
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 PIXELS = """name => {
   const c = document.querySelector(`[data-testid=canvas-${name}]`);
@@ -85,28 +89,37 @@ class Person:
         self.page.keyboard.press(key)
 
 
+@pytest.fixture(scope="module")
+def home(browser):
+    """A browser profile that keeps the page's files, so that opening it again is quick."""
+    context = browser.new_context(viewport={"width": 1300, "height": 800}, accept_downloads=True)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def person(home, site):
+    """Someone who was never here before."""
+    someone = Person(home, site)
+    yield someone
+    someone.page.evaluate("window.s2i.pad.forget()")
+    someone.page.close()
+    assert someone.errors == []
+
+
 @pytest.fixture
 def meet(browser, site):
-    """Open the page as a new person each time it is called."""
+    """Open the page in a browser of its own each time it is called."""
     contexts = []
 
     def open_page(**options):
-        context = browser.new_context(
-            viewport={"width": 1300, "height": 800}, accept_downloads=True, **options
-        )
-        contexts.append(context)
-        return Person(context, site)
+        options = {"viewport": {"width": 1300, "height": 800}} | options
+        contexts.append(browser.new_context(**options))
+        return Person(contexts[-1], site)
 
     yield open_page
     for context in contexts:
         context.close()
-
-
-@pytest.fixture
-def person(meet):
-    someone = meet()
-    yield someone
-    assert someone.errors == []
 
 
 def png_file(array, name="photo.png"):
@@ -263,10 +276,10 @@ def test_fill_stops_at_lines_with_small_gaps(person, gap, is_held):
     person.tap(250, 250)
     person.settle()
     painted = person.layer("colors")[..., 3] > 0
-    assert painted[250, 250] and painted[102, 102] and painted[399, 399]
+    assert painted[250, 250] and painted[103, 103] and painted[397, 397]
     assert painted[20, 20] != is_held
     if is_held:
-        assert painted[100:401, 100:401].mean() > 0.98
+        assert painted[102:398, 102:398].all()
         assert painted.sum() <= 303 * 303
 
 
@@ -582,9 +595,8 @@ def test_one_finger_draws_two_zoom_and_taps_undo(meet):
 
 
 @pytest.mark.parametrize("size", [(1300, 800), (390, 844), (820, 1180)])
-def test_everything_has_a_name_and_nothing_sticks_out(browser, site, size):
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]})
-    person = Person(context, site)
+def test_everything_has_a_name_and_nothing_sticks_out(meet, size):
+    person = meet(viewport={"width": size[0], "height": size[1]})
     nameless = person.page.evaluate(
         """[...document.querySelectorAll('#desk button, #desk input, #session button, #header button')]
         .filter(e => e.checkVisibility() && !(e.ariaLabel || e.innerText.trim() || e.title
@@ -596,4 +608,3 @@ def test_everything_has_a_name_and_nothing_sticks_out(browser, site, size):
     for name in ("view", "stage-view"):
         box = person.get(name).bounding_box()
         assert box["y"] + box["height"] <= size[1]
-    context.close()
