@@ -69,7 +69,10 @@ def read_layer(
     Raises:
         S2IError: not a picture of ``formats``, larger than ``max_pixels``, or damaged.
     """
-    return np.array(_open(source, formats=formats, max_pixels=max_pixels).convert("RGBA"))
+    picture = _open(source, formats=formats, max_pixels=max_pixels)
+    if picture.mode.startswith("I;16"):  # Pillow would clip sixteen bits to white, not scale them
+        picture = Image.fromarray(np.rint(np.asarray(picture) / 257).astype(np.uint8))
+    return np.array(picture.convert("RGBA"))
 
 
 def read_photo(
@@ -167,8 +170,8 @@ def resize_colors(colors: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize a colour layer so that dabs neither bleed into bare paper nor get lost.
 
     (H, W, 4) -> (height, width, 4). Colours are averaged over *painted* pixels only. A pixel is
-    painted where at least a quarter of it was (a tenth when the layer shrinks by four or more,
-    so that a small dab survives); alpha comes out as 0 or 255.
+    painted where at least a quarter of it was (a sixteenth when the layer shrinks by four or
+    more, so that a dab of 2 px survives); alpha comes out as 0 or 255.
 
     >>> dab = np.zeros((8, 8, 4), np.uint8); dab[0, 0] = (200, 0, 0, 255)
     >>> resize_colors(np.repeat(np.repeat(dab, 2, 0), 2, 1), (8, 8))[0, 0].tolist()
@@ -186,11 +189,11 @@ def resize_colors(colors: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     stacked = np.dstack([colors[..., :3].astype(np.float32) * weight[..., None], weight])
     small = cv2.resize(stacked, (size[1], size[0]), interpolation=method)
     is_tiny = size[0] * size[1] * 16 <= height * width
-    painted = small[..., 3] >= (0.1 if is_tiny else 0.25)
+    painted = small[..., 3] >= (0.06 if is_tiny else 0.25)
     out = np.zeros((*size, 4), np.uint8)
-    out[painted, :3] = np.clip(
-        np.rint(small[painted, :3] / small[painted, 3:]), 0, 255
-    ).astype(np.uint8)
+    out[painted, :3] = np.clip(np.rint(small[painted, :3] / small[painted, 3:]), 0, 255).astype(
+        np.uint8
+    )
     out[painted, 3] = 255
     return out
 

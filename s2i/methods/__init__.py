@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from s2i.errors import S2IError
 from s2i.methods.base import Method
 
 METHODS: tuple[type[Method], ...] = ()
+
+
+def find_method(name: str) -> type[Method]:
+    """Return the method called ``name``.
+
+    Raises:
+        S2IError: there is none; the sentence names those that there are.
+    """
+    for method in METHODS:
+        if method.name == name:
+            return method
+    known = ", ".join(method.name for method in METHODS) or "none yet"
+    raise S2IError(f"there is no method '{name}'; there are: {known}.")

@@ -176,11 +176,21 @@ class Method(nn.Module):
     size_multiple: ClassVar[int] = 1
     controls: ClassVar[tuple[Control, ...]] = ()
     actions: ClassVar[tuple[Action, ...]] = ()
+    start_controls: ClassVar[tuple[Control, ...]] = ()
 
     def __init__(self, **kwargs: Any) -> None:
         """Remember what the method was built with."""
         super().__init__()
         self.kwargs = kwargs
+
+    @classmethod
+    def start_from(cls, photo: np.ndarray, **values: Any) -> Drawing:
+        """Return the drawing that an (H, W, 3) photo suggests: the layers read, of its size.
+
+        Raises:
+            S2IError: this method has no such start, or a value out of :attr:`start_controls`.
+        """
+        raise S2IError(f"{cls.title} does not start from a photo: draw {' and '.join(cls.reads)}.")
 
     def predict(self, drawing: Drawing, **controls: Any) -> Result | Iterator[Result]:
         """Return what the method makes of ``drawing``; the same seed gives the same bytes."""

@@ -1,0 +1,301 @@
+"""Colors: the flat color domain of a photo, palettes, regions, dabs that spread, hue.
+
+Pure array in, array out. Pictures are (H, W, 3) uint8 RGB; a painted layer is (H, W, 4), its alpha
+says where it is painted. Nothing here reads or changes a global random state.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+_REFERENCE_PX = 128  # kernels and distances are stated for pictures of this side
+_STRAIGHT, _DIAGONAL = 5, 7  # lengths of the two kinds of steps to a neighboring pixel
+_CROSSING_PX = 24  # what crossing a line costs, as a way over bare paper
+_GAP_SHARE = 0.6  # share of that which crossing a small gap in a line costs
+_GAP_PX = 4
+_REACH_PX = 24  # over this way the confidence in a color falls to 1/e
+
+
+def color_domain(
+    photo: np.ndarray, *, colors: int = 3, blur_px: int = 25, soften_px: int = 3, seed: int = 0
+) -> np.ndarray:
+    """Return ``photo`` as a few flat areas: median blur, k-means in RGB, median blur.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        colors: how many flat colors at most.
+        blur_px: kernel of the first median, for a picture of 128 px: it is scaled by
+            min(H, W) / 128 and made odd. A wide one is worked out on a smaller copy.
+        soften_px: kernel of the last median, which rounds the areas' borders; scaled likewise.
+        seed: of the pixels that are sampled and of the first centers.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    scale = min(photo.shape[:2]) / _REFERENCE_PX
+    pixels = _blur_widely(photo, round(blur_px * scale)).reshape(-1, 3).astype(np.float32)
+    random = np.random.default_rng(seed)
+    centers = _cluster(_sample(pixels, 500, random), colors, random)
+    nearest = _score(pixels, centers).argmax(axis=0)
+    flat = np.rint(centers).astype(np.uint8).take(nearest, axis=0).reshape(photo.shape)
+    return _blur_median(flat, round(soften_px * scale))
+
+
+def extract_palette(photo: np.ndarray, count: int = 8, *, seed: int = 0) -> np.ndarray:
+    """Return the main colors of ``photo``, the most frequent first: (count, 3) uint8.
+
+    Found by k-means in Lab, on a sample. Fewer rows when there are fewer distinct colors.
+
+    >>> extract_palette(np.array([[[0, 0, 0], [9, 200, 9], [9, 200, 9]]], np.uint8)).tolist()
+    [[9, 200, 9], [0, 0, 0]]
+    """
+    random = np.random.default_rng(seed)
+    pixels = _to_lab(_sample(photo.reshape(-1, 3), 4000, random))
+    centers = _cluster(pixels, count, random)
+    shares = np.bincount(_score(pixels, centers).argmax(axis=0), minlength=len(centers))
+    palette = _from_lab(centers[np.argsort(-shares, kind="stable")])
+    _, first = np.unique(palette, axis=0, return_index=True)
+    return palette[np.sort(first)]
+
+
+def find_regions(domain: np.ndarray) -> np.ndarray:
+    """Number the connected areas of equal color: (H, W) int32, 0 .. n - 1.
+
+    Pixels touch by their sides, not by their corners. ``domain`` is (H, W, C) of any type.
+
+    >>> find_regions(np.array([[[7], [7], [1]], [[1], [7], [1]]])).tolist()
+    [[0, 0, 1], [2, 0, 1]]
+    """
+    height, width = domain.shape[:2]
+    # Pixels and the links between equal neighbors, on a grid of twice the size, are one mask.
+    grid = np.zeros((2 * height - 1, 2 * width - 1), np.uint8)
+    grid[::2, ::2] = 1
+    grid[1::2, ::2] = (domain[1:] == domain[:-1]).all(axis=2)
+    grid[::2, 1::2] = (domain[:, 1:] == domain[:, :-1]).all(axis=2)
+    _, labels = cv2.connectedComponents(grid, connectivity=4, ltype=cv2.CV_32S)
+    return np.ascontiguousarray(labels[::2, ::2]) - 1
+
+
+def spread_colors(colors: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """Carry every painted pixel's color over the bare paper, with lines as barriers.
+
+    A pixel takes the color of the paint from which the way to it is shortest. Crossing a line
+    costs as much as 24 px of way, crossing a gap of up to 4 px in a line a little less; lengths
+    are those of a picture of 128 px and grow with sqrt(H * W). Larger pictures are worked out on
+    a grid of that many cells, so their color borders come in steps of a cell.
+
+    Args:
+        colors: (H, W, 4) uint8, painted where alpha is at least 128.
+        lines: (H, W) uint8, ink below 128.
+
+    Returns:
+        (H, W, 4) uint8: the color, and as alpha the confidence in it, 255 on the paint and
+        255 * exp(-way / 24), at least 1, elsewhere. All 0 when nothing is painted.
+    """
+    height, width = lines.shape
+    is_painted = colors[..., 3] >= 128
+    if not is_painted.any():
+        return np.zeros_like(colors)
+    ratio = math.sqrt(height * width) / _REFERENCE_PX
+    scale, shrink = min(1, ratio), max(1, ratio)
+    rows = np.minimum(np.arange(height) / shrink, max(1, round(height / shrink)) - 1).astype(int)
+    columns = np.minimum(np.arange(width) / shrink, max(1, round(width / shrink)) - 1).astype(int)
+    grid = rows[-1] + 1, columns[-1] + 1
+    cells = rows[:, None] * grid[1] + columns
+
+    ink = np.zeros(grid, np.uint8)
+    ink.ravel()[cells[lines < 128]] = 1
+    painted = np.full(grid, -1)
+    painted.ravel()[cells[is_painted]] = np.flatnonzero(is_painted)
+    nearest, way = _find_ways(painted >= 0, _find_barriers(ink, scale))
+    found = colors.reshape(-1, 4)[painted.ravel()[nearest]]
+    way_px = way / (_STRAIGHT * scale)
+    found[..., 3] = np.maximum(1, np.rint(255 * np.exp(way_px * (-1 / _REACH_PX))))
+    spread = found.reshape(-1, 4)[cells]
+    spread[is_painted, :3] = colors[is_painted, :3]
+    spread[is_painted, 3] = 255
+    return spread
+
+
+def turn_hue(array: np.ndarray, degrees: float) -> np.ndarray:
+    """Turn the hue of ``array``, (H, W, 3) or (H, W, 4), by any number of degrees.
+
+    The turn is made in Lab, so it wraps rightly and lightness and chroma stay; a color that would
+    then lie outside of RGB is clipped into it, channel by channel. Alpha is kept.
+    """
+    turned = array.copy()
+    if degrees % 360 == 0:
+        return turned
+    lab = _to_lab(array[..., :3])
+    angle = math.radians(degrees % 360)
+    cos, sin = math.cos(angle), math.sin(angle)
+    a, b = lab[..., 1].copy(), lab[..., 2].copy()
+    lab[..., 1], lab[..., 2] = cos * a - sin * b, sin * a + cos * b
+    turned[..., :3] = _from_lab(lab)
+    return turned
+
+
+def lighten(picture: np.ndarray) -> np.ndarray:
+    """Stretch the contrast about 125 by a tenth, as PI-REC's "lighten" does: 1.1 x - 12.5.
+
+    >>> lighten(np.array([0, 50, 200, 255], np.uint8)).tolist()
+    [0, 42, 208, 255]
+    """
+    table = np.clip(np.rint((11 * np.arange(256) - 125) / 10), 0, 255).astype(np.uint8)
+    return table[picture]
+
+
+def blend_colors(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+    """Return the linear blend of two color maps: ``first`` at share 0, ``second`` at 1.
+
+    >>> blend_colors(np.uint8([[[0, 100, 7]]]), np.uint8([[[200, 0, 7]]]), 0.25).tolist()
+    [[[50, 75, 7]]]
+    """
+    blended = (1 - share) * first.astype(np.float32) + share * second.astype(np.float32)
+    return np.clip(np.rint(blended), 0, 255).astype(np.uint8)
+
+
+def _blur_median(picture: np.ndarray, side_px: int) -> np.ndarray:
+    return cv2.medianBlur(picture, min(side_px | 1, 255)) if side_px > 1 else picture
+
+
+def _blur_widely(picture: np.ndarray, side_px: int) -> np.ndarray:
+    """Return the median over ``side_px``, found where that is 10 px or so: 4 times as fast."""
+    height, width = picture.shape[:2]
+    shrink = max(1, round(side_px / 10))
+    if shrink == 1:
+        return _blur_median(picture, side_px)
+    small_size = max(1, round(width / shrink)), max(1, round(height / shrink))
+    small = cv2.resize(picture, small_size, interpolation=cv2.INTER_AREA)
+    blurred = _blur_median(small, round(side_px / shrink))
+    return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _sample(pixels: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    return pixels if len(pixels) <= count else pixels[random.integers(len(pixels), size=count)]
+
+
+def _cluster(points: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Return at most ``count`` k-means centers of float ``points``, the better of two attempts."""
+    best, highest = points[:1], -math.inf
+    for _ in range(2):
+        centers = _seed_centers(points, count, random)
+        for _ in range(10):
+            nearest = _score(points, centers).argmax(axis=0)
+            members = (nearest == np.arange(len(centers))[:, None]).astype(np.float32)
+            moved = members @ points / np.maximum(1, members.sum(axis=1, keepdims=True))
+            has_settled = np.abs(moved - centers).max() < 1
+            centers = moved
+            if has_settled:
+                break
+        score = _score(points, centers).max(axis=0).sum()
+        if score > highest:
+            best, highest = centers, score
+    return best
+
+
+def _seed_centers(points: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Pick distinct points, farther ones more likely (k-means++)."""
+    centers = [points[random.integers(len(points))]]
+    distance = np.square(points - centers[0]) @ np.ones(3, np.float32)
+    while len(centers) < count and distance.max() > 0.01:
+        total = distance.cumsum(dtype=np.float64)
+        pick = np.searchsorted(total, random.random() * total[-1], side="right")
+        centers.append(points[min(pick, len(points) - 1)])
+        distance = np.minimum(distance, np.square(points - centers[-1]) @ np.ones(3, np.float32))
+    return np.stack(centers)
+
+
+def _score(points: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Return c.p - c.c / 2, (centers, points): the largest belongs to the nearest center."""
+    return centers @ points.T - np.square(centers).sum(axis=1, keepdims=True) / 2
+
+
+def _to_lab(colors: np.ndarray) -> np.ndarray:
+    flat = np.ascontiguousarray(colors.reshape(1, -1, 3), np.float32) / 255
+    return cv2.cvtColor(flat, cv2.COLOR_RGB2Lab).reshape(colors.shape)
+
+
+def _from_lab(lab: np.ndarray) -> np.ndarray:
+    flat = cv2.cvtColor(np.ascontiguousarray(lab.reshape(1, -1, 3)), cv2.COLOR_Lab2RGB)
+    return np.rint(255 * np.clip(flat, 0, 1)).astype(np.uint8).reshape(lab.shape)
+
+
+def _find_barriers(ink: np.ndarray, scale: float) -> np.ndarray:
+    """Return how high each pixel stands as a barrier: (H, W) int64, in lengths of steps.
+
+    Climbing costs a height and so does descending, so that a thick line costs what a thin one does.
+    """
+    height = round(_CROSSING_PX * scale * _STRAIGHT / 2)
+    side = 2 * max(1, round(_GAP_PX * scale / 2)) + 1
+    closed = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    heights = np.array([0, round(_GAP_SHARE * height), height], np.int64)
+    return heights[ink + closed]
+
+
+def _find_ways(is_source: np.ndarray, barriers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nearest source (flat index) and the length of the way to it, both (H, W).
+
+    The shortest ways from all sources over a grid of eight neighbors. One sweep along a direction
+    settles every straight way in it at once: with the costs of the steps summed up along the line,
+    the length at j is the smallest of length[k] + sum[j] - sum[k], a running minimum. Sweeps in
+    all eight directions are repeated until nothing changes: once per turn of the longest way. The
+    source's index rides in the low bits of the length.
+    """
+    height, width = is_source.shape
+    shift = (height * width).bit_length()
+    wall = int((height + width) * (_DIAGONAL + 2 * barriers.max() + 1))  # longer than any way
+    # Walls on the right: then a step in any direction is a step in the flat array. Two columns,
+    # because a stride that is a power of two, common for pictures, is slow.
+    stride = width + 2
+    padded = np.full((height, stride), -1, np.int64)
+    padded[:, :width] = barriers
+    flat = padded.ravel()
+    steps = (1, stride - 1, stride, stride + 1)
+    room = max(-(-flat.size // step) * step for step in steps)
+    length = np.full(room, 2 * wall << shift, np.int64)
+    sources = np.flatnonzero(is_source)
+    length[sources // width * stride + sources % width] = sources
+
+    sweeps = []
+    for step in steps:
+        cost = np.full(room, wall, np.int64)
+        cost[step : flat.size] = _cost_steps(flat, step, stride, wall)
+        count = -(-flat.size // step) * step
+        shape = (count,) if step == 1 else (-1, step)
+        along = length[:count].reshape(shape)
+        sums = np.cumsum(cost[:count].reshape(shape), axis=0) << shift
+        sweeps.append((along, sums, np.empty_like(sums)))
+    while True:
+        before = length.copy()
+        for along, sums, scratch in sweeps:
+            np.subtract(along, sums, out=scratch)
+            np.minimum.accumulate(scratch, axis=0, out=scratch)
+            np.add(scratch, sums, out=along)
+            np.add(along, sums, out=scratch)
+            np.minimum.accumulate(scratch[::-1], axis=0, out=scratch[::-1])
+            np.subtract(scratch, sums, out=along)
+        if np.array_equal(length, before):
+            break
+    length = length[: flat.size].reshape(height, stride)[:, :width]
+    return length & ((1 << shift) - 1), length >> shift
+
+
+def _cost_steps(flat: np.ndarray, step: int, stride: int, wall: int) -> np.ndarray:
+    """Return what the step from pixel i to pixel i + ``step`` costs, for every i."""
+    start, end = flat[:-step], flat[step:]
+    climb = np.abs(end - start)
+    is_diagonal = step in (stride - 1, stride + 1)
+    if is_diagonal:
+        # By way of the lower of the two corners: a diagonal line of one pixel has no holes.
+        beside = np.roll(flat, -1 if step == stride + 1 else 1)[: len(start)]
+        below = np.roll(flat, -stride)[: len(start)]
+        climb = np.minimum(
+            np.abs(beside - start) + np.abs(end - beside),
+            np.abs(below - start) + np.abs(end - below),
+        )
+    cost = climb + (_DIAGONAL if is_diagonal else _STRAIGHT)
+    return np.where((start < 0) | (end < 0), wall, cost)

@@ -1,0 +1,54 @@
+"""The bundled drawings: pairs of layers that open as they are on the pad."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from s2i import image
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+FOLDERS = ("pirec.faces", "pirec.fashion", "pirec.emoji")
+PAIRS = [
+    pytest.param(lines, lines.with_name(lines.name.replace(".lines.", ".colors.")), id=lines.stem)
+    for folder in FOLDERS
+    for lines in sorted((EXAMPLES / folder).glob("*.lines.png"))
+]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_weights_name_has_at_least_six_pairs_and_nothing_else(folder):
+    names = {path.name for path in (EXAMPLES / folder).iterdir()}
+    drawings = {name.removesuffix(".lines.png") for name in names if name.endswith(".lines.png")}
+    assert len(drawings) >= 6
+    assert names == {f"{name}.{layer}.png" for name in drawings for layer in ("lines", "colors")}
+
+
+@pytest.mark.parametrize(("lines_path", "colors_path"), PAIRS)
+def test_a_pair_is_ink_on_transparent_paper_and_paint(lines_path, colors_path):
+    lines, colors = image.read_layer(lines_path), image.read_layer(colors_path)
+    assert lines.shape == colors.shape == (512, 512, 4)
+    inked = lines[..., 3] > 0
+    assert 0.01 < inked.mean() < 0.25
+    assert not lines[inked, :3].any()
+    assert (lines[..., 3] == 255).any()
+    painted = (colors[..., 3] >= 128).mean()
+    assert painted > 0.05
+    assert len(np.unique(colors[colors[..., 3] == 255][:, :3], axis=0)) >= 3
+
+
+@pytest.mark.parametrize(
+    "path", [path for pair in PAIRS for path in pair.values], ids=lambda p: p.name
+)
+def test_a_layer_is_a_small_file(path):
+    assert path.stat().st_size < 40_000
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_both_ways_of_colouring_are_shown(folder):
+    shares = [
+        (image.read_layer(path)[..., 3] >= 128).mean()
+        for path in (EXAMPLES / folder).glob("*.colors.png")
+    ]
+    assert min(shares) < 0.4, "one drawing that is dabbed"
+    assert max(shares) > 0.9, "one drawing that is filled"

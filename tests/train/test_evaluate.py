@@ -1,0 +1,224 @@
+import csv
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from s2i import edges, image, metrics, palette, weights
+from s2i.errors import S2IError
+from s2i.methods.base import Drawing, Result
+from train import evaluate
+from train.data import Sample
+
+SIZE_PX = 48
+
+
+class Distance:
+    """Stands in for LPIPS and MobileNetV2: mean absolute difference; a picture's mean color."""
+
+    def __init__(self, **_):
+        pass
+
+    def __call__(self, first, second):
+        pairs = zip(first, second, strict=True)
+        return np.array([np.abs(one.astype(float) - other).mean() / 255 for one, other in pairs])
+
+    distance = __call__
+
+    def pooled(self, pictures):
+        return np.stack([np.append(x.mean((0, 1)), x.std((0, 1))) for x in pictures]) / 255
+
+
+def make_photo(number: int) -> np.ndarray:
+    """Two flat areas with a soft pattern that the color domain loses."""
+    random = np.random.default_rng(number)
+    y, x = np.mgrid[:SIZE_PX, :SIZE_PX]
+    colors = random.integers(40, 216, (2, 3))
+    photo = colors[(x > y).astype(int)] + 12 * np.sin(x[..., None] / 2 + number)
+    return np.clip(photo, 0, 255).astype(np.uint8)
+
+
+def make_samples(count: int) -> list[Sample]:
+    return [
+        Sample(photo=make_photo(number), lines=None, mask=None, label=None, name=f"{number}.png")
+        for number in range(count)
+    ]
+
+
+class Painter:
+    """Knows every photo by its lines: obeys colors everywhere, or leaves dabs as dots."""
+
+    def __init__(self, samples, *, spreads: bool):
+        sigma_px = 2.5 * SIZE_PX / 128
+        self.known = {edges.canny(s.photo, sigma_px=sigma_px).tobytes(): s.photo for s in samples}
+        self.spreads = spreads
+
+    def __call__(self, drawing: Drawing, *, refine: int = 0) -> Result:
+        photo = self.known.get(drawing.lines.tobytes())
+        colors = drawing.colors
+        is_painted = colors[..., 3] > 0
+        picture = image.on_paper(colors)
+        if photo is None:
+            return Result(pictures=(picture,))
+        if refine:
+            return Result(pictures=(photo // 2 * 2,))
+        if self.spreads and not is_painted.all() and is_painted.any():
+            domain = palette.color_domain(photo)
+            is_true = (colors[is_painted][:, :3] == domain[is_painted]).all()
+            picture = domain if is_true else palette.turn_hue(domain, 120)
+        return Result(pictures=(picture,))
+
+
+def make_task(count: int = 5, *, spreads: bool = True, reference: int = 4) -> evaluate.Task:
+    samples = make_samples(count)
+    return evaluate.Task(
+        run=Painter(samples, spreads=spreads),
+        samples=samples,
+        reference=[make_photo(100 + number) for number in range(reference)],
+        lpips=Distance(),
+        features=Distance(),
+    )
+
+
+def test_hint_error_by_hand():
+    picture = np.zeros((20, 20, 3), np.uint8)
+    picture[:, :10], picture[:, 10:] = (200, 30, 30), (30, 30, 200)
+    regions = palette.find_regions(picture)
+    dabs = [SimpleNamespace(y=5, x=3, radius_px=1), SimpleNamespace(y=12, x=15, radius_px=2)]
+    places = evaluate._find_places(regions, dabs, grow_px=4)
+    y, x = np.mgrid[:20, :20]
+    expected = (x < 10) & (np.hypot(y - 5, x - 3) > 5) & (np.hypot(y - 12, x - 15) > 6)
+    assert (places[0] == expected).all()
+    red, blue = picture[0, 0], picture[0, -1]
+    assert evaluate.hint_error(picture, np.stack([red, blue]), places) == 0
+    apart = metrics.ciede2000(metrics.to_lab(red), metrics.to_lab(blue))
+    one_wrong = evaluate.hint_error(picture, np.stack([red, red]), places)
+    assert one_wrong == pytest.approx(apart / 2)
+    nowhere = np.zeros((20, 20), bool)
+    assert evaluate.hint_error(picture, np.stack([blue, blue]), [nowhere, places[1]]) == 0
+    assert np.isnan(evaluate.hint_error(picture, np.stack([blue]), [nowhere]))
+
+
+def test_a_painter_that_shows_the_domain_scores_as_the_domain():
+    report = evaluate.evaluate_pirec(make_task())
+    scores = report.scores
+    assert scores["pictures"] == 5 and len(report.rows) == len(report.names) == 5
+    for measure in ("lpips", "features", "psnr", "ssim", "edge_f1", "color_error", "kid"):
+        assert scores[f"unrefined.{measure}"] == scores[f"domain.{measure}"]
+    assert scores["unrefined.lpips_ratio"] == scores["unrefined.features_ratio"] == 1
+    assert scores["refined.lpips_ratio"] < 0.5
+    assert scores["refined.edge_f1"] > 0.9 and scores["refined.psnr"] > 40
+    assert scores["refined_minus_unrefined.lpips_high"] < 0
+    assert scores["photo.kid"] == pytest.approx(scores["refined.kid"], abs=0.01)
+    json.dumps(scores, allow_nan=False)
+
+
+def test_hints_that_spread_have_no_error_and_dots_have():
+    spread = evaluate.evaluate_pirec(make_task(3)).scores
+    dots = evaluate.evaluate_pirec(make_task(3, spreads=False)).scores
+    for count in evaluate.DAB_COUNTS:
+        name = f"dabs_{count}"
+        if f"{name}.hint_error" not in dots:
+            continue  # twenty grown dabs cover pictures as small as these
+        assert spread[f"{name}.hint_error"] == spread[f"{name}.turned"] == 0
+        assert dots[f"{name}.hint_error"] > 20 and dots[f"{name}.turned"] > 20
+        assert 0 < spread[f"{name}.photo"] == dots[f"{name}.photo"] < 15
+    assert "dabs_3.hint_error" in dots
+
+
+def test_the_same_questions_whatever_the_batches(monkeypatch):
+    first = evaluate.evaluate_pirec(make_task())
+    monkeypatch.setattr(metrics, "BATCH", 2)
+    second = evaluate.evaluate_pirec(make_task())
+    assert first.rows == second.rows and first.scores == second.scores
+    for name, sheet in first.sheets.items():
+        assert (sheet == second.sheets[name]).all()
+    other = evaluate.evaluate_pirec(dataclasses.replace(make_task(), seed=1))
+    assert other.scores["unrefined.lpips"] == first.scores["unrefined.lpips"]
+    assert other.scores["on_grey.lpips"] != first.scores["on_grey.lpips"]
+
+
+def test_sheets_show_what_was_compared():
+    task = make_task(2)
+    sheet = evaluate.evaluate_pirec(task).sheets["sheet.png"]
+    step = SIZE_PX + 2
+    assert sheet.shape == (2 * step, 5 * step, 3)
+    photo = task.samples[1].photo
+    for across, expected in ((0, photo), (2, palette.color_domain(photo)), (4, photo // 2 * 2)):
+        x = across * step
+        assert (sheet[step : step + SIZE_PX, x : x + SIZE_PX] == expected).all()
+
+
+def test_no_training_photos_means_no_distance_of_sets():
+    report = evaluate.evaluate_pirec(make_task(2, reference=0))
+    assert not any(name.endswith(("kid", "frechet")) for name in report.scores)
+    assert "floor" not in report.tables and "unrefined to domain" in report.tables
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "photos"
+    for sample in make_samples(4):
+        image.write(folder / sample.name, sample.photo)
+    return folder
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A manifest with one weight, and a painter that loading it returns."""
+    entry = {
+        "method": "pirec",
+        "file": "pirec.trial.safetensors",
+        "bytes": 1,
+        "sha256": "0" * 64,
+        "size_px": SIZE_PX,
+    }
+    manifest = tmp_path / "weights_manifest.json"
+    manifest.write_text(json.dumps({"weights": {"pirec.trial": entry}}))
+    monkeypatch.setenv("S2I_MANIFEST", str(manifest))
+    painter = Painter(make_samples(4), spreads=True)
+    loaded = SimpleNamespace(
+        method=SimpleNamespace(name="pirec", title="PI-REC", run=painter),
+        entry=SimpleNamespace(size_px=SIZE_PX),
+        device=torch.device("cpu"),
+    )
+    monkeypatch.setattr(weights, "load", lambda name: loaded)
+    monkeypatch.setattr(metrics, "Lpips", Distance)
+    monkeypatch.setattr(metrics, "Features", Distance)
+    return loaded
+
+
+def test_command_writes_tables_numbers_sheets_and_manifest(data, published, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["pirec.trial", "--data", str(data), "--out", str(out), "--write-manifest"]
+    assert evaluate.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert printed == (out / "scores.md").read_text()
+    assert printed.startswith("4 pictures") and printed.count("\n| ---") == 3
+    with (out / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [f"{number}.png" for number in range(4)]
+    mean = np.mean([float(row["refined.psnr"]) for row in rows])
+    scores = weights.find("pirec.trial").scores
+    assert scores["refined.psnr"] == pytest.approx(mean, abs=1e-3)
+    assert scores["pictures"] == 4
+    assert image.read_photo(out / "sheet_hands.png").shape[1] == 9 * (SIZE_PX + 2)
+
+
+def test_limit_takes_the_first_pictures(data, published):
+    report = evaluate.evaluate("pirec.trial", str(data), limit=2)
+    assert report.names == ["0.png", "1.png"]
+
+
+def test_what_is_wrong_is_one_sentence(data, published, monkeypatch, capsys):
+    assert evaluate.main(["pirec.other", "--data", str(data), "--write-manifest"]) == 2
+    assert "pirec.other" in capsys.readouterr().err
+    published.method.name = published.method.title = "doodle"
+    with pytest.raises(S2IError, match="no protocol for doodle yet; there is one for pirec"):
+        evaluate.evaluate("pirec.trial", str(data))
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main(["--help"])
+    assert stop.value.code == 0 and "Hint error" in capsys.readouterr().out

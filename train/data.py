@@ -1,0 +1,302 @@
+"""Pictures to learn from: anybody's folder or zip, or endless drawings of our own making."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import os
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+
+from s2i import image
+from s2i.errors import S2IError
+from train.scenes import SCENES, draw_scene
+
+SPLITS = ("train", "val", "test")
+COLUMNS = {"photo": ("path", "image", "color"), "lines": ("line", "lines"), "mask": ("mask",)}
+LABELS = ("class", "kind")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One square picture and what is known about it.
+
+    Attributes:
+        photo: (S, S, 3) uint8.
+        lines: (S, S) uint8, ink 0, paper 255, greys between; None where the data has no lines.
+        mask: (S, S) uint8, 255 on the main object, else 0; None where the data has no masks.
+        label: its class, where the data names one.
+        name: the picture's path within its folder or zip.
+    """
+
+    photo: np.ndarray
+    lines: np.ndarray | None
+    mask: np.ndarray | None
+    label: str | None
+    name: str
+
+
+def open_pictures(
+    data: str | os.PathLike | None, split: str, *, size_px: int, **options: object
+) -> Pictures | Drawings:
+    """Return :class:`Pictures` of the folder or zip ``data``, or :class:`Drawings` for None."""
+    if data is None:
+        return Drawings(split, size_px=size_px)
+    return Pictures(data, split, size_px=size_px, **options)
+
+
+# -- folders and zips ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Where the parts of one sample lie."""
+
+    photo: str
+    lines: str | None = None
+    mask: str | None = None
+    label: str | None = None
+    split: str | None = None
+
+
+class _Folder:
+    """The files below a folder, by their path relative to it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def names(self) -> list[str]:
+        found = image.find_pictures(self.root)
+        table = [self.root / "meta.csv"] if (self.root / "meta.csv").is_file() else []
+        return [path.relative_to(self.root).as_posix() for path in (*table, *found)]
+
+    def read(self, name: str) -> bytes:
+        try:
+            return (self.root / name).read_bytes()
+        except OSError as error:
+            raise S2IError(f"it could not be read ({error.strerror}).") from None
+
+
+class _Zip:
+    """The members of a zip; nothing is ever extracted to disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def names(self) -> list[str]:
+        try:
+            members = _opened_zip(self.path, os.getpid()).namelist()
+        except (OSError, zipfile.BadZipFile):
+            raise S2IError(
+                f"'{self.path}' is neither a folder nor a readable zip: give one with pictures."
+            ) from None
+        return sorted(name for name in members if not name.startswith("__MACOSX/"))
+
+    def read(self, name: str) -> bytes:
+        try:
+            return _opened_zip(self.path, os.getpid()).read(name)
+        except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+            raise S2IError(f"it could not be read ({error}).") from None
+
+
+@functools.lru_cache(maxsize=8)
+def _opened_zip(path: Path, process: int) -> zipfile.ZipFile:
+    """Return ``path`` opened once a process: forked ones must not share a file's position."""
+    return zipfile.ZipFile(path)
+
+
+class Pictures(Sequence[Sample]):
+    """The pictures of one split of a folder or zip, cropped square, in memory as uint8.
+
+    A meta.csv at the top names the parts (columns ``path`` or ``image`` or ``color``; ``line`` or
+    ``lines``; ``mask``; ``class`` or ``kind``) and the ``split`` of each sample. Without a split
+    column the sorted pictures are dealt out 28 to train, 1 to val, 1 to test, and so on; fewer than
+    30 are all in both train and test.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike,
+        split: str,
+        *,
+        size_px: int,
+        memory: bool = True,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        """Decode every picture once; broken ones are named on stderr and left out.
+
+        Args:
+            source: a folder (any depth) or a zip.
+            split: "train", "val" or "test"; may turn out empty.
+            size_px: the side of every sample.
+            memory: keep the decoded pictures; else each is decoded again when it is asked for.
+            columns: which column of meta.csv holds "photo", "lines" or "mask", e.g.
+                ``{"photo": "flat"}``; rows with an empty photo cell are left out.
+
+        Raises:
+            S2IError: no such path, not a zip, no pictures in it, or no such column.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
+        path = Path(source)
+        if not path.exists():
+            raise S2IError(f"'{path}' was not found: give a folder or a zip of pictures.")
+        self.size_px = size_px
+        self._files = _Folder(path) if path.is_dir() else _Zip(path)
+        rows = _rows(self._files, path, dict(columns or {}))
+        if not rows:
+            raise S2IError(f"'{path}' holds no pictures ({', '.join(sorted(image.SUFFIXES))}).")
+        self._rows = _of_split(rows, split)
+        self._samples: list[Sample] | None = None
+        self._decode_all(path, memory)
+
+    def _decode_all(self, path: Path, memory: bool) -> None:
+        """Fill the memory, drop the rows that can't be decoded and report them."""
+
+        def attempt(row: _Row) -> Sample | str | None:
+            try:
+                sample = self._decode(row)
+            except S2IError as error:
+                return f"{row.photo}: {error}"
+            return sample if memory else None
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            results = list(pool.map(attempt, self._rows))
+        broken = [result for result in results if isinstance(result, str)]
+        if broken:
+            report = "".join(f"\n  {reason}" for reason in broken)
+            print(f"{path}: left out {len(broken)} of {len(results)}:{report}", file=sys.stderr)
+        if results and len(broken) == len(results):
+            raise S2IError(f"none of the {len(results)} pictures in '{path}' could be read.")
+        self._rows = [
+            row
+            for row, result in zip(self._rows, results, strict=True)
+            if not isinstance(result, str)
+        ]
+        if memory:
+            self._samples = [result for result in results if isinstance(result, Sample)]
+
+    def __len__(self) -> int:
+        """Return the number of readable pictures."""
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one sample."""
+        return (
+            self._samples[index] if self._samples is not None else self._decode(self._rows[index])
+        )
+
+    def _decode(self, row: _Row) -> Sample:
+        def read(name: str) -> np.ndarray:
+            return image.read_photo(self._files.read(name))
+
+        return Sample(
+            photo=image.crop_square(read(row.photo), self.size_px),
+            lines=shrink_lines(read(row.lines), self.size_px) if row.lines else None,
+            mask=_shrink_mask(read(row.mask), self.size_px) if row.mask else None,
+            label=row.label,
+            name=row.photo,
+        )
+
+
+def shrink_lines(photo: np.ndarray, size_px: int) -> np.ndarray:
+    """Return a picture of lines as (size_px, size_px) greys in which thin lines stay dark.
+
+    Averaging a 1 px line over a k x k block leaves ink of 1 / k; multiplied by k it is as dark as
+    it was.
+    """
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    gain = min(4.0, max(1.0, min(grey.shape) / size_px))
+    ink = 255 - image.crop_square(grey, size_px).astype(np.float32)
+    return (255 - np.clip(ink * gain, 0, 255)).round().astype(np.uint8)
+
+
+def _shrink_mask(photo: np.ndarray, size_px: int) -> np.ndarray:
+    grey = image.crop_square(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), size_px)
+    return np.where(grey >= 128, 255, 0).astype(np.uint8)
+
+
+def _rows(files: _Folder | _Zip, path: Path, chosen: dict[str, str]) -> list[_Row]:
+    """Return every sample that the files hold, in the order of meta.csv or sorted by name."""
+    names = files.names()
+    if "meta.csv" not in names:
+        pictures = [
+            PurePosixPath(n) for n in names if PurePosixPath(n).suffix.lower() in image.SUFFIXES
+        ]
+        return [_Row(photo=str(name), label=name.parent.name or None) for name in pictures]
+    try:
+        table = list(csv.DictReader(io.StringIO(files.read("meta.csv").decode("utf-8-sig"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise S2IError(f"meta.csv in '{path}' could not be read ({error}).") from None
+    header = list(table[0]) if table else []
+    columns = {
+        part: next((c for c in known if c in header), None) for part, known in COLUMNS.items()
+    }
+    for part, column in chosen.items():
+        if part not in COLUMNS or column not in header:
+            raise S2IError(
+                f"columns: '{part}' = '{column}' doesn't fit '{path}'; parts are "
+                f"{', '.join(COLUMNS)}, columns are {', '.join(header)}."
+            )
+    columns |= chosen
+    if columns["photo"] is None:
+        raise S2IError(
+            f"meta.csv in '{path}' has none of the columns {', '.join(COLUMNS['photo'])}."
+        )
+    label = next((column for column in LABELS if column in header), None)
+    return [
+        _Row(
+            **{part: (row[column] or None) if column else None for part, column in columns.items()},
+            label=(row[label] or None) if label else None,
+            split=row.get("split") or None,
+        )
+        for row in table
+        if row[columns["photo"]]
+    ]
+
+
+def _of_split(rows: list[_Row], split: str) -> list[_Row]:
+    """Return the rows of ``split``, dealt out where the data doesn't say; see :class:`Pictures`."""
+    if any(row.split for row in rows):
+        return [row for row in rows if row.split == split]
+    if len(rows) < 30:
+        return [] if split == "val" else rows
+    wanted = {"train": range(28), "val": (28,), "test": (29,)}[split]
+    return [row for index, row in enumerate(rows) if index % 30 in wanted]
+
+
+class Drawings(Sequence[Sample]):
+    """Endless simple coloured scenes with their own lines and the main object's mask.
+
+    Scene ``index`` depends on (seed, split, index) alone. An epoch is nominally 4096 long; larger
+    indices give further scenes.
+    """
+
+    def __init__(self, split: str = "train", *, size_px: int, seed: int = 0) -> None:
+        """Prepare nothing: every scene is drawn when it is asked for (some milliseconds)."""
+        self.size_px, self.seed, self.stream = size_px, seed, SPLITS.index(split)
+
+    def __len__(self) -> int:
+        """Return the nominal length of an epoch."""
+        return 4096
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return scene ``index``; any index that is not negative is drawn."""
+        if index < 0:
+            index += len(self)
+        rng = np.random.default_rng([self.seed, self.stream, index])
+        kind = tuple(SCENES)[index % len(SCENES)]
+        photo, lines, mask = draw_scene(kind, rng, size_px=self.size_px)
+        return Sample(photo, lines, mask, label=kind, name=f"{kind}_{index:06d}")
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Return an iterator over one nominal epoch."""
+        return (self[index] for index in range(len(self)))
