@@ -660,9 +660,13 @@ function post() {
   if (!isForced && sent === lastSent) return;
   lastSent = sent;
   isForced = false;
+  times.set(seq + 1, drawingTime);
+  send(value);
+}
+
+function send(value) {
   postTime = performance.now();
   props.value = { seq: ++seq, ...value };
-  times.set(seq, drawingTime);
   trigger('paint');
   clearTimeout(offlineTimer);
   offlineTimer = setTimeout(checkConnection, OFFLINE_MS);
@@ -796,6 +800,13 @@ async function restore() {
   showHand();
 }
 
+// Forget everything that this browser keeps: drawings and kept pictures.
+async function forget() {
+  isRestored = false;
+  await store.clear('drawings');
+  await store.clear('kept');
+}
+
 function clearPage() {
   if (isEmpty('lines') && isEmpty('colors')) return;
   replacePage({
@@ -853,7 +864,7 @@ for (const [name, run] of Object.entries({
 // ---------------------------------------------------------------- what the other parts may call
 
 s2i.pad = {
-  load, clearPage, repaint, paintAgain, painted, payload, notice, showState, isEmpty, urlOf,
+  load, clearPage, forget, repaint, paintAgain, painted, payload, send, notice, showState, isEmpty, urlOf,
   get size() { return { width: page.width, height: page.height }; },
   get method() { return method; },
   get settled() { return seq === shownSeq && !isDirty; },

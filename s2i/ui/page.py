@@ -119,7 +119,8 @@ def launch_options() -> dict[str, Any]:
         "theme": gr.themes.Base(
             primary_hue="blue", neutral_hue="neutral", font=fonts, font_mono=["monospace"]
         ),
-        "css": read_asset("page.css"),
+        # As a style of the head: Gradio rewrites the selectors of its own css option.
+        "head": f"<style>{read_asset('page.css')}</style>",
         "footer_links": [],
         "run_history": False,
         "ssr_mode": False,

@@ -62,7 +62,7 @@ class Blot(Method):
 
     def start_from(self, photo, *, sigma, count):
         grey = photo.mean(2).astype(np.uint8)
-        edge = np.abs(cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), sigma), cv2.CV_32F)) > 4
+        edge = np.abs(cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), sigma), cv2.CV_32F)) > 0.5
         colors = np.dstack([photo // 64 * 64, np.full(grey.shape, 255, np.uint8)])
         return Drawing(lines=np.where(edge, 0, 255).astype(np.uint8), colors=colors)
 

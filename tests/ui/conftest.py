@@ -1,0 +1,69 @@
+"""The page with a tiny zoo, served on a free port, and a headless browser before it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import fakes
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory):
+    """Point weights, methods and examples at the fakes."""
+    import s2i.methods
+    from s2i import weights
+    from s2i.ui import page
+
+    folder = tmp_path_factory.mktemp("zoo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s2i.methods, "METHODS", fakes.METHODS)
+        patch.setattr(page, "METHODS", fakes.METHODS)
+        patch.setattr(page, "EXAMPLES", fakes.write_examples(folder / "examples"))
+        patch.setenv("S2I_MANIFEST", str(fakes.write_zoo(folder, weights.save)))
+        patch.delenv("S2I_WEIGHTS", raising=False)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def site(zoo):
+    """Serve the page; its address."""
+    from s2i.ui import page
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    blocks = page.build()
+    options = page.launch_options() | {"show_error": False}
+    blocks.launch(
+        server_name="127.0.0.1", server_port=port, quiet=True, prevent_thread_lock=True, **options
+    )
+    yield f"http://127.0.0.1:{port}/"
+    blocks.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Start the Chromium of this machine."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip(f"no browser found: install one of {', '.join(BROWSERS)}")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()

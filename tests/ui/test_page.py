@@ -1,0 +1,610 @@
+"""The page as a person meets it: real strokes with the mouse in a headless browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from s2i import image
+
+# Gradio leaves an event loop behind that asyncio's own destructor complains about.
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+PIXELS = """name => {
+  const c = document.querySelector(`[data-testid=canvas-${name}]`);
+  const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+  let s = ''; for (let i = 0; i < d.length; i += 32768) s += String.fromCharCode(...d.subarray(i, i + 32768));
+  return [c.height, c.width, btoa(s)];
+}"""
+
+
+class Person:
+    """Someone in front of the page."""
+
+    def __init__(self, context, site):
+        self.context = context
+        self.page = context.new_page()
+        self.errors, self.requests = [], []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(site)
+        self.wait_ready()
+
+    def wait_ready(self):
+        self.page.wait_for_function("window.s2i?.pad && window.s2i.stage && window.s2i.start")
+        self.page.wait_for_selector("#stage .has-picture, #stage .has-error")
+        self.settle()
+
+    def settle(self):
+        self.page.wait_for_timeout(60)
+        self.page.wait_for_function("window.s2i.pad.settled", timeout=10_000)
+
+    def get(self, testid):
+        return self.page.get_by_test_id(testid)
+
+    def click(self, testid, nth=0):
+        self.get(testid).nth(nth).click()
+
+    def at(self, x, y):
+        """Page pixel -> window."""
+        box = self.get("canvas-lines").bounding_box()
+        width, height = self.page.evaluate(
+            "[window.s2i.pad.size.width, window.s2i.pad.size.height]"
+        )
+        return box["x"] + x * box["width"] / width, box["y"] + y * box["height"] / height
+
+    def stroke(self, points, *, steps=6, button="left"):
+        self.page.mouse.move(*self.at(*points[0]))
+        self.page.mouse.down(button=button)
+        for point in points[1:]:
+            self.page.mouse.move(*self.at(*point), steps=steps)
+        self.page.mouse.up(button=button)
+
+    def tap(self, x, y):
+        self.page.mouse.click(*self.at(x, y))
+
+    def layer(self, name):
+        height, width, content = self.page.evaluate(PIXELS, name)
+        return np.frombuffer(base64.b64decode(content), np.uint8).reshape(height, width, 4)
+
+    def picture(self):
+        source = self.get("picture").get_attribute("src")
+        return np.array(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+
+    def new(self):
+        self.click("new")
+        self.settle()
+
+    def press(self, key):
+        self.page.keyboard.press(key)
+
+
+@pytest.fixture(scope="module")
+def home(browser):
+    """A browser profile that keeps the page's files, so that opening it again is quick."""
+    context = browser.new_context(viewport={"width": 1300, "height": 800}, accept_downloads=True)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def person(home, site):
+    """Someone who was never here before."""
+    someone = Person(home, site)
+    yield someone
+    someone.page.evaluate("window.s2i.pad.forget()")
+    someone.page.close()
+    assert someone.errors == []
+
+
+@pytest.fixture
+def meet(browser, site):
+    """Open the page in a browser of its own each time it is called."""
+    contexts = []
+
+    def open_page(**options):
+        options = {"viewport": {"width": 1300, "height": 800}} | options
+        contexts.append(browser.new_context(**options))
+        return Person(contexts[-1], site)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def png_file(array, name="photo.png"):
+    return {"name": name, "mimeType": "image/png", "buffer": image.encode_png(array)}
+
+
+def ink(layer):
+    return int((layer[..., 3] > 127).sum())
+
+
+def test_first_visit_shows_an_example_already_painted(person):
+    assert ink(person.layer("lines")) > 100
+    assert ink(person.layer("colors")) > 1000
+    assert person.picture().shape == (512, 512, 3)
+    assert "live" in person.get("state").inner_text()
+    assert person.get("example").count() == 2
+
+
+def test_strokes_on_both_layers_change_the_picture_while_the_pen_is_down(person):
+    person.new()
+    blank = person.picture()
+    assert blank.min() > 200
+    person.page.mouse.move(*person.at(100, 100))
+    person.page.mouse.down()
+    person.page.mouse.move(*person.at(300, 120), steps=10)
+    person.page.wait_for_timeout(300)
+    during = person.picture()
+    assert (during < 100).any(), "no renewal before the pen was lifted"
+    person.page.mouse.up()
+    person.click("layer-colors")
+    person.get("swatches").locator("button").nth(6).click()
+    person.stroke([(100, 300), (400, 300)])
+    person.settle()
+    colors = person.layer("colors")
+    assert {tuple(pixel) for pixel in colors[colors[..., 3] > 0]} == {(0xC2, 0x27, 0x4B, 255)}
+    after = person.picture()
+    assert after[300, 250, 0] > after[300, 250, 1] + 60
+    assert np.array_equal(person.layer("lines")[300:], np.zeros((212, 512, 4), np.uint8))
+
+
+def test_a_fast_mouse_leaves_no_gaps(person):
+    person.new()
+    person.stroke([(30, 40), (480, 470), (40, 460), (470, 60)], steps=1)
+    person.settle()
+    count, _ = cv2.connectedComponents((person.layer("lines")[..., 3] > 127).astype(np.uint8))
+    assert count == 2
+    box = np.argwhere(person.layer("lines")[..., 3] > 127)
+    assert box.max() > 450 and box.min() < 60
+
+
+def test_nothing_is_lost_by_changing_tool_color_layer_weights_or_tab(person):
+    person.new()
+    person.stroke([(60, 60), (300, 90)])
+    person.click("layer-colors")
+    person.stroke([(200, 300), (350, 350)])
+    person.settle()
+    lines, colors = person.layer("lines"), person.layer("colors")
+    for tool in ("fill", "erase", "pick", "pan", "brush"):
+        person.click(f"tool-{tool}")
+    person.get("swatches").locator("button").nth(4).click()
+    person.click("layer-lines")
+    person.page.get_by_label("Weights").first.click()
+    person.page.get_by_role("option", name="warm").click()
+    person.settle()
+    for title in ("Outline", "Slow", "Blot"):
+        person.page.get_by_role("tab", name=title).click()
+        person.page.wait_for_timeout(100)
+    person.settle()
+    assert np.array_equal(person.layer("lines"), lines)
+    assert np.array_equal(person.layer("colors"), colors)
+
+
+def test_a_tab_says_what_it_reads_and_paints_at_once(person):
+    before = person.picture()
+    person.page.get_by_role("tab", name="Outline").click()
+    person.page.wait_for_timeout(150)
+    person.settle()
+    after = person.picture()
+    assert not np.array_equal(before, after)
+    assert after[..., 2].min() == 255
+    assert person.get("ignored").inner_text() == "Outline reads lines only"
+
+
+def test_a_method_that_is_not_live_waits_for_enter(person):
+    person.page.get_by_role("tab", name="Slow").click()
+    person.page.wait_for_timeout(300)
+    before = person.get("picture").get_attribute("src")
+    person.stroke([(20, 20), (200, 30)])
+    person.page.wait_for_timeout(300)
+    assert person.get("picture").get_attribute("src") == before
+    person.click("paint")
+    person.page.wait_for_timeout(100)
+    person.settle()
+    assert person.picture()[..., 2].min() == 255
+
+
+def test_undo_and_redo_go_stroke_by_stroke_over_both_layers(person):
+    person.new()
+    person.stroke([(60, 60), (300, 60)])
+    one = person.layer("lines")
+    person.stroke([(60, 160), (300, 160)])
+    two = person.layer("lines")
+    person.press("c")
+    person.stroke([(60, 260), (300, 260)])
+    dab = person.layer("colors")
+    person.press("Control+z")
+    assert ink(person.layer("colors")) == 0
+    person.press("Control+z")
+    assert np.array_equal(person.layer("lines"), one)
+    person.click("undo")
+    assert ink(person.layer("lines")) == 0
+    for _ in range(3):
+        person.press("Control+Shift+z")
+    assert np.array_equal(person.layer("lines"), two)
+    assert np.array_equal(person.layer("colors"), dab)
+    person.press("Delete")
+    assert ink(person.layer("colors")) == 0
+    person.press("Control+z")
+    assert np.array_equal(person.layer("colors"), dab)
+
+
+def test_new_is_undoable(person):
+    lines = person.layer("lines")
+    person.new()
+    assert ink(person.layer("lines")) == 0
+    person.click("undo")
+    assert np.array_equal(person.layer("lines"), lines)
+
+
+def test_eraser_by_key_and_by_the_right_button(person):
+    person.new()
+    person.stroke([(60, 100), (400, 100)])
+    full = ink(person.layer("lines"))
+    person.stroke([(100, 100), (150, 100)], button="right")
+    less = ink(person.layer("lines"))
+    assert 0 < less < full
+    person.press("e")
+    person.stroke([(200, 100), (300, 100)])
+    assert 0 < ink(person.layer("lines")) < less
+    person.press("b")
+    assert person.get("tool-brush").get_attribute("aria-checked") == "true"
+
+
+@pytest.mark.parametrize(("gap", "is_held"), [(6, True), (14, False)])
+def test_fill_stops_at_lines_with_small_gaps(person, gap, is_held):
+    lines = np.full((512, 512), 255, np.uint8)
+    cv2.rectangle(lines, (100, 100), (400, 400), 0, 2)
+    lines[240 : 240 + gap, 390:410] = 255
+    person.get("layers-file").set_input_files(png_file(lines, "box.lines.png"))
+    person.page.wait_for_timeout(300)
+    person.click("layer-colors")
+    person.press("Delete")
+    person.press("g")
+    person.tap(250, 250)
+    person.settle()
+    painted = person.layer("colors")[..., 3] > 0
+    assert painted[250, 250] and painted[103, 103] and painted[397, 397]
+    assert painted[20, 20] != is_held
+    if is_held:
+        assert painted[102:398, 102:398].all()
+        assert painted.sum() <= 303 * 303
+
+
+def test_shift_fill_takes_everything_of_that_color(person):
+    person.new()
+    person.press("c")
+    person.stroke([(60, 60), (100, 60)])
+    person.stroke([(300, 300), (340, 300)])
+    person.get("hex").fill("#00ff00")
+    person.press("Enter")
+    person.get("canvas-lines").focus()
+    person.press("g")
+    person.page.keyboard.down("Shift")
+    person.tap(80, 60)
+    person.page.keyboard.up("Shift")
+    colors = person.layer("colors")
+    assert {tuple(pixel) for pixel in colors[colors[..., 3] > 0]} == {(0, 255, 0, 255)}
+
+
+def test_pick_reads_the_color_layer_then_the_picture(person):
+    person.press("c")
+    person.press("i")
+    person.tap(256, 256)
+    assert person.get("hex").input_value() == "#dc3c28"
+    person.tap(5, 5)
+    assert person.get("hex").input_value() == "#ffffff"
+
+
+def test_keys_are_ignored_in_a_text_field(person):
+    person.get("hex").click()
+    person.page.keyboard.type("12g")
+    assert person.get("tool-brush").get_attribute("aria-checked") == "true"
+    lines = person.layer("lines")
+    person.press("Delete")
+    assert np.array_equal(person.layer("lines"), lines)
+
+
+def test_key_list_opens_and_closes(person):
+    person.get("canvas-lines").focus()
+    person.press("?")
+    assert person.get("keys").is_visible()
+    person.press("Escape")
+    assert not person.get("keys").is_visible()
+
+
+def test_zoom_to_the_cursor_draws_where_the_pen_is(person):
+    person.new()
+    person.page.mouse.move(*person.at(128, 128))
+    person.page.mouse.wheel(0, -700)
+    person.page.wait_for_timeout(100)
+    person.stroke([(120, 128), (136, 128)])
+    rows, columns = np.nonzero(person.layer("lines")[..., 3] > 127)
+    assert abs(rows.mean() - 127.5) < 2 and abs(columns.mean() - 127.5) < 2
+    person.press("0")
+    box, view = person.get("canvas-lines").bounding_box(), person.get("view").bounding_box()
+    assert abs(box["height"] - view["height"]) < 2
+
+
+def test_hidden_layers_stay_in_the_drawing(person):
+    before = person.picture()
+    person.press("1")
+    assert not person.get("canvas-lines").is_visible()
+    person.settle()
+    assert np.array_equal(person.picture(), before)
+    person.press("1")
+    assert person.get("canvas-lines").is_visible()
+
+
+def test_reload_brings_the_drawing_back(person):
+    person.new()
+    person.press("]")
+    person.stroke([(60, 60), (300, 200)])
+    person.settle()
+    lines = person.layer("lines")
+    person.page.reload()
+    person.wait_ready()
+    assert np.array_equal(person.layer("lines"), lines)
+    assert "is back" in person.get("notice").inner_text()
+    person.get("notice").get_by_text("start new").click()
+    assert ink(person.layer("lines")) == 0
+
+
+def test_a_photo_becomes_lines_and_colors_in_its_own_shape(person):
+    photo = np.full((300, 700, 3), (90, 160, 220), np.uint8)
+    cv2.circle(photo, (350, 150), 100, (230, 90, 40), -1)
+    person.get("photo-file").set_input_files(png_file(photo))
+    person.page.wait_for_function("window.s2i.pad.size.width === 512 && window.s2i.pad.size.height === 219")
+    person.page.wait_for_timeout(200)
+    person.settle()
+    assert ink(person.layer("lines")) > 100
+    assert (person.layer("colors")[..., 3] == 255).all()
+    assert person.picture().shape == (219, 512, 3)
+    coarse = person.layer("colors")
+    slider = person.page.get_by_label("number input for Line detail")
+    assert slider.is_visible()
+    fine = ink(person.layer("lines"))
+    slider.fill("0.5")
+    slider.press("Enter")
+    person.page.wait_for_timeout(400)
+    assert ink(person.layer("lines")) != fine
+    person.click("undo")
+    assert ink(person.layer("lines")) == fine
+    assert np.array_equal(person.layer("colors"), coarse)
+
+
+def test_a_bad_upload_gets_a_sentence(person):
+    person.get("photo-file").set_input_files(
+        {"name": "list.png", "mimeType": "image/png", "buffer": b"eggs, milk"}
+    )
+    person.page.wait_for_selector("[data-testid=notice].is-error")
+    assert "'list.png' is not a picture" in person.get("notice").inner_text()
+
+
+def test_palette_from_a_picture(person):
+    photo = np.zeros((64, 64, 3), np.uint8)
+    photo[:32], photo[32:] = (200, 30, 60), (20, 120, 220)
+    before = person.get("swatches").get_attribute("data-colors")
+    person.get("palette-file").set_input_files(png_file(photo))
+    person.page.wait_for_function(
+        "old => document.querySelector('[data-testid=swatches]').dataset.colors !== old",
+        arg=before,
+    )
+    colors = person.get("swatches").get_attribute("data-colors").split(",")
+    near = [bytes.fromhex(color[1:]) for color in colors]
+    for wanted in ((200, 30, 60), (20, 120, 220)):
+        assert min(math.dist(wanted, color) for color in near) < 12
+
+
+def test_downloads(person, tmp_path):
+    def save(press):
+        with person.page.expect_download() as event:
+            press()
+        path = tmp_path / event.value.suggested_filename
+        event.value.save_as(path)
+        return path
+
+    person.settle()
+    picture = save(lambda: person.click("save"))
+    assert np.array_equal(np.array(Image.open(picture)), person.picture())
+    person.click("save-more")
+    lines = save(lambda: person.click("save-lines"))
+    assert lines.name.endswith(".lines.png")
+    person.click("save-more")
+    colors = save(lambda: person.click("save-colors"))
+    drawn = person.layer("lines"), person.layer("colors")
+    assert np.array(Image.open(lines).convert("L"))[0, 0] == 255
+    person.new()
+    person.get("layers-file").set_input_files([lines, colors])
+    person.page.wait_for_timeout(300)
+    assert np.abs(person.layer("lines").astype(int) - drawn[0]).max() <= 2
+    assert np.array_equal(person.layer("colors"), drawn[1])
+    with person.page.expect_download():
+        person.get("canvas-lines").focus()
+        person.press("Control+s")
+
+
+def test_session_keeps_pictures_with_their_drawings(person, tmp_path):
+    lines = person.layer("lines")
+    person.click("keep")
+    person.new()
+    person.click("keep")
+    assert person.get("kept-item").count() == 2
+    assert "Blot · soft · seed 0" in person.get("kept-item").first.inner_text()
+    person.page.reload()
+    person.wait_ready()
+    assert person.get("kept-item").count() == 2
+    person.click("kept-open", 1)
+    person.page.wait_for_timeout(300)
+    assert np.array_equal(person.layer("lines"), lines)
+    with person.page.expect_download() as event:
+        person.click("save-all")
+    event.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        assert {"001.png", "001.lines.png", "002.colors.png", "captions.txt"} <= set(names)
+        assert Image.open(archive.open("001.png")).size == (512, 512)
+
+
+def test_an_example_brings_its_weights(person):
+    person.page.get_by_label("Weights").first.click()
+    person.page.get_by_role("option", name="warm").click()
+    person.page.wait_for_timeout(300)
+    person.page.wait_for_function(
+        "document.querySelector('[data-testid=examples]').dataset.weights === 'blot.warm'"
+    )
+    person.click("example", 1)
+    person.page.wait_for_timeout(300)
+    person.settle()
+    assert tuple(person.layer("colors")[256, 256]) == (40, 90, 200, 255)
+    assert tuple(person.picture()[256, 256]) == (100, 90, 200)
+
+
+def test_enter_refines_once_more(person):
+    before = person.picture()
+    person.get("canvas-lines").focus()
+    person.press("Enter")
+    person.page.wait_for_timeout(100)
+    person.settle()
+    assert not np.array_equal(person.picture(), before)
+    person.click("keep")
+    assert "refine 1" in person.get("kept-item").first.inner_text()
+
+
+def test_controls_repaint(person):
+    before = person.picture()
+    person.page.get_by_label("Lighten").check()
+    person.page.wait_for_timeout(200)
+    person.settle()
+    assert person.picture().mean() > before.mean() + 5
+
+
+def test_an_action_shows_a_strip_with_a_gif(person):
+    person.page.get_by_role("button", name="more").first.click()
+    photo = np.zeros((512, 512, 3), np.uint8)
+    person.page.locator(".photos input[type=file]").first.set_input_files(png_file(photo))
+    person.page.wait_for_timeout(500)
+    person.page.get_by_role("button", name="Blend").click()
+    person.get("strip").locator("figure").nth(3).wait_for()
+    assert person.get("strip").locator("img[src^='data:image/gif']").count() == 1
+
+
+def test_paused_means_no_painting(person):
+    person.click("state")
+    assert person.get("state").inner_text() == "paused"
+    before = person.get("picture").get_attribute("src")
+    person.stroke([(20, 20), (300, 30)])
+    person.page.wait_for_timeout(300)
+    assert person.get("picture").get_attribute("src") == before
+    person.click("state")
+    person.page.wait_for_timeout(200)
+    person.settle()
+    assert person.get("picture").get_attribute("src") != before
+
+
+def test_two_people_draw_at_once_and_get_their_own_last_picture(meet):
+    people = [meet(), meet()]
+    for one in people:
+        one.new()
+        one.page.mouse.move(*one.at(50, 50))
+        one.page.mouse.down()
+    for step in range(12):
+        for number, one in enumerate(people):
+            one.page.mouse.move(*one.at(50 + 30 * step, 60 + 300 * number))
+    for number, one in enumerate(people):
+        one.page.mouse.up()
+        one.settle()
+        picture = one.picture()
+        assert (picture[40 + 300 * number : 80 + 300 * number, 200:350].min()) < 100
+        other = 60 + 300 * (1 - number)
+        assert picture[other - 5 : other + 5, 200:350].min() > 200
+        assert not one.errors
+
+
+def test_no_other_host_is_asked(person):
+    person.stroke([(20, 20), (300, 30)])
+    person.page.get_by_role("tab", name="Outline").click()
+    person.click("theme")
+    person.settle()
+    hosts = {url.split("/")[2] for url in person.requests if url.startswith("http")}
+    assert {host.split(":")[0] for host in hosts} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "sentence"),
+    [
+        ({"lines": "data:text/html,hello"}, "must be a PNG"),
+        ({"lines": "data:image/png;base64,AAAA"}, "is not a PNG"),
+        ({"lines": 7}, "must be a PNG"),
+        ({"method": "../etc"}, "no such method"),
+    ],
+)
+def test_hostile_payloads_get_a_sentence_and_the_page_goes_on(person, payload, sentence):
+    person.page.evaluate(
+        "change => { const own = window.s2i.pad.payload(); window.s2i.pad.send({...own, ...change}) }",
+        payload,
+    )
+    person.page.wait_for_selector("#stage .has-error")
+    assert sentence in person.get("sentence").inner_text().lower() or sentence in person.get("sentence").inner_text()
+    person.stroke([(20, 20), (300, 30)])
+    person.page.wait_for_timeout(100)
+    person.settle()
+    assert person.page.locator("#stage .has-error").count() == 0
+    assert person.get("sentence").inner_text() == ""
+
+
+def test_one_finger_draws_two_zoom_and_taps_undo(meet):
+    person = meet(has_touch=True)
+    person.new()
+    tools = person.context.new_cdp_session(person.page)
+
+    def touch(kind, *points):
+        spots = [dict(zip(("x", "y"), person.at(*point), strict=True)) for point in points]
+        tools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": spots})
+
+    touch("touchStart", (100, 100))
+    for x in range(120, 320, 20):
+        touch("touchMove", (x, 110))
+    touch("touchEnd")
+    assert ink(person.layer("lines")) > 100
+    touch("touchStart", (200, 200))
+    touch("touchStart", (200, 200), (300, 200))
+    touch("touchEnd")
+    person.page.wait_for_timeout(100)
+    assert ink(person.layer("lines")) == 0
+    before = person.get("canvas-lines").bounding_box()["width"]
+    touch("touchStart", (200, 200))
+    touch("touchStart", (200, 200), (300, 200))
+    touch("touchMove", (150, 200), (350, 200))
+    touch("touchEnd")
+    assert person.get("canvas-lines").bounding_box()["width"] > 1.3 * before
+    assert ink(person.layer("lines")) == 0
+
+
+@pytest.mark.parametrize("size", [(1300, 800), (390, 844), (820, 1180)])
+def test_everything_has_a_name_and_nothing_sticks_out(meet, size):
+    person = meet(viewport={"width": size[0], "height": size[1]})
+    nameless = person.page.evaluate(
+        """[...document.querySelectorAll('#desk button, #desk input, #session button, #header button')]
+        .filter(e => e.checkVisibility() && !(e.ariaLabel || e.innerText.trim() || e.title
+          || e.labels?.length || e.closest('label')))
+        .map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert nameless == []
+    assert person.page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    for name in ("view", "stage-view"):
+        box = person.get(name).bounding_box()
+        assert box["y"] + box["height"] <= size[1]
