@@ -104,12 +104,15 @@ class Draws:
 
 
 def augment(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
-    """Flip, move, turn a little and tint a picture, and its lines with it."""
+    """Flip, move, turn, scale and tint a picture, and its lines with it.
+
+    Far enough that the network paints what the lines say, not what mostly lies in that place.
+    """
     photo, lines = sample.photo, sample.lines
     side = photo.shape[0]
-    turn, zoom = rng.uniform(-4, 4), rng.uniform(0.97, 1.1)
+    turn, zoom = rng.uniform(-8, 8), rng.uniform(0.8, 1.25)
     matrix = cv2.getRotationMatrix2D((side / 2, side / 2), turn, zoom)
-    matrix[:, 2] += rng.uniform(-0.03, 0.03, 2) * side
+    matrix[:, 2] += rng.uniform(-0.08, 0.08, 2) * side
     if rng.random() < 0.5:
         matrix = matrix @ np.array([[-1, 0, side - 1], [0, 1, 0], [0, 0, 1.0]])
 

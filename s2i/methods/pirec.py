@@ -81,7 +81,8 @@ class SkipGenerator(nn.Module):
 
     1,172,899 parameters at width 24. The input is folded (pixel unshuffle) to half its size and
     four times its channels, and the last stage unfolds: no wide layer works at full size, which
-    halves the time of a step. The input is read again by the last two convolutions, at full size.
+    halves the time of a step. Averaging 2 x 2 pixels right after it takes out the one frequency of
+    checkerboards. The last two convolutions, at full size, read the input again.
     """
 
     def __init__(self, *, channels: int = 9, width: int = 24) -> None:
@@ -94,7 +95,12 @@ class SkipGenerator(nn.Module):
         self.trunk = nn.Sequential(*[ResidualBlock(4 * w) for _ in range(6)])
         self.enlarge = Upsample()
         self.merge = self._stage(nn.Conv2d(6 * w, 2 * w, 3, padding=1), 2 * w)
-        self.unfold = nn.Sequential(nn.Conv2d(2 * w, 2 * w, 3, padding=1), nn.PixelShuffle(2))
+        self.unfold = nn.Sequential(
+            nn.Conv2d(2 * w, 2 * w, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.ReplicationPad2d((0, 1, 0, 1)),
+            nn.AvgPool2d(2, stride=1),
+        )
         self.out = nn.Sequential(
             nn.Conv2d(w // 2 + channels, 16, 3, padding=1),
             nn.ReLU(inplace=True),
