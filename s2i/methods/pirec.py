@@ -79,9 +79,10 @@ class PaperGenerator(nn.Module):
 class SkipGenerator(nn.Module):
     """The network that ships: the original's trunk, two blocks shorter, with skips around it.
 
-    1,172,899 parameters at width 24. The input is folded (pixel unshuffle) to half its size and four times its channels, and the
-    last stage unfolds: no wide layer works at full size, which halves the time of a step, and
-    the input itself is read again by the last two convolutions, at full size.
+    1,172,803 parameters at width 24. The input is folded (pixel unshuffle) to half its size and
+    four times its channels, and the last stage unfolds: no wide layer works at full size, which
+    halves the time of a step, and the input itself is read again by the last two convolutions, at
+    full size.
     """
 
     def __init__(self, *, channels: int = 9, width: int = 24) -> None:
@@ -299,7 +300,7 @@ class Pirec(Method):
     def refine_photo(
         self, drawing: Drawing, photos: tuple[np.ndarray, ...], *, refine: int = 1
     ) -> Result:
-        """Pass any picture through the refiner, with the drawn lines or else its own."""
+        """Pass any picture through the refiner, with its own lines; the drawing plays no part."""
         (photo,) = photos
         if refine < 1:
             raise S2IError("refine must be at least 1 to refine a picture, got 0.")
