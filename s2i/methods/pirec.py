@@ -286,7 +286,8 @@ class Pirec(Method):
         size = cls._working_size(photo.shape[:2], min(512, round(_side(photo.shape[:2]))))
         scale = _side(size) / 128
         small = image.resize(photo, size)
-        lines = canny(small, sigma_px=settings["sigma"] * scale)
+        sigma_px = settings["sigma"] * scale  # and as much as it is wider, gradients are weaker
+        lines = canny(small, sigma_px=sigma_px, low=0.1 / scale, high=0.2 / scale)
         if scale > 1.5:
             lines = cv2.erode(lines, np.ones((round(scale), round(scale)), np.uint8))
         domain = palette.color_domain(small, colors=settings["colors"], blur_px=settings["blur"])
