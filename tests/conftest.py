@@ -1,4 +1,4 @@
-"""Only loopback is reachable from tests; a small zoo of weights for those that want one."""
+"""Only loopback is reachable from tests; golden pictures; a small zoo of weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,33 @@ import ipaddress
 import socket
 
 import pytest
+
+_sheets = pytest.StashKey[list]()
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="rewrite the golden pictures that changed, with a sheet of before, after, difference",
+    )
+
+
+def pytest_configure(config):
+    config.stash[_sheets] = []
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for sheet in config.stash[_sheets]:
+        terminalreporter.write_line(f"golden picture rewritten, look at {sheet}")
+
+
+@pytest.fixture
+def sheets(request):
+    """Return the list of sheets to name when the tests are done; None when not updating."""
+    is_updating = request.config.getoption("--update-golden")
+    return request.config.stash[_sheets] if is_updating else None
+
 
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 

@@ -36,6 +36,7 @@ from torch import Tensor
 
 from s2i import image, palette
 from s2i.edges import canny, thin_lines
+from s2i.errors import S2IError
 from s2i.layers import PatchCritic
 from s2i.methods.pirec import CHANNELS, Pirec, to_inputs, with_picture
 from train import engine, hands, publish
@@ -187,7 +188,13 @@ class PirecTrainer(engine.Trainer):
     published = ("generator", "refiner")
 
     def __init__(self, config: PirecConfig) -> None:
-        """Build what ``config`` describes, weights drawn at random."""
+        """Build what ``config`` describes, weights drawn at random.
+
+        Raises:
+            S2IError: a weight for the style without a network to measure it.
+        """
+        if config.style and config.perceptual == "none":
+            raise S2IError("style needs a perceptual network: name one, or set style to 0.")
         self.config = config
         self.phase = "imitation"
         method = Pirec(**self.method_kwargs)

@@ -79,7 +79,7 @@ class PaperGenerator(nn.Module):
 class SkipGenerator(nn.Module):
     """The network that ships: the original's trunk, two blocks shorter, with skips around it.
 
-    1,172,899 parameters at width 24. The input is folded (pixel unshuffle) to half its size and
+    1,172,803 parameters at width 24. The input is folded (pixel unshuffle) to half its size and
     four times its channels, and the last stage unfolds: no wide layer works at full size, which
     halves the time of a step. Averaging 2 x 2 pixels right after it takes out the one frequency of
     checkerboards. The last two convolutions, at full size, read the input again.
@@ -298,7 +298,8 @@ class Pirec(Method):
         size = cls._working_size(photo.shape[:2], min(512, round(_side(photo.shape[:2]))))
         scale = _side(size) / 128
         small = image.resize(photo, size)
-        lines = canny(small, sigma_px=settings["sigma"] * scale)
+        sigma_px = settings["sigma"] * scale  # and as much as it is wider, gradients are weaker
+        lines = canny(small, sigma_px=sigma_px, low=0.1 / scale, high=0.2 / scale)
         if scale > 1.5:
             lines = cv2.erode(lines, np.ones((round(scale), round(scale)), np.uint8))
         domain = palette.color_domain(small, colors=settings["colors"], blur_px=settings["blur"])
@@ -312,7 +313,7 @@ class Pirec(Method):
     def refine_photo(
         self, drawing: Drawing, photos: tuple[np.ndarray, ...], *, refine: int = 1
     ) -> Result:
-        """Pass any picture through the refiner, with the drawn lines or else its own."""
+        """Pass any picture through the refiner, with its own lines; the drawing plays no part."""
         (photo,) = photos
         if refine < 1:
             raise S2IError("refine must be at least 1 to refine a picture, got 0.")
