@@ -52,7 +52,6 @@ from train.pirec import PirecConfig, PirecTrainer
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("network", "data", "train", "page")
 SIZES_PX = (128, 256)
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -64,9 +63,10 @@ class Bench:
         self.options = options
         self.device = weights.pick_device(options.device)
         self.repeats = 2 if options.quick else 20
-        self.ceilings = {name: self.measure_gemm(dtype) for name, dtype in DTYPES.items()}
-        is_fast = weights.pick_dtype(self.device) is torch.bfloat16
-        self.precision = "bfloat16" if is_fast else "float32"
+        own = weights.pick_dtype(self.device)
+        # A machine that is not fast at bfloat16 would take a minute for one product.
+        self.ceilings = {kind: self.measure_gemm(kind) for kind in {torch.float32, own}}
+        self.precision = own
         known = weights.entries("pirec")
         if options.weights or known:
             self.name = options.weights or known[0].name
@@ -94,7 +94,7 @@ class Bench:
 
     def describe(self) -> str:
         """Return machine, ceilings and weight in two lines."""
-        ceilings = ", ".join(f"{name} {value / 1e9:.0f}" for name, value in self.ceilings.items())
+        ceilings = ", ".join(f"{rate / 1e9:.0f} in {kind}" for kind, rate in self.ceilings.items())
         return (
             f"{engine.machine(self.device)}; torch {torch.__version__}, "
             f"{torch.get_num_threads()} threads; GFLOP/s of a 2048 gemm: {ceilings}.\n"
@@ -176,7 +176,7 @@ def make_config(bench: Bench, **settings: object) -> PirecConfig:
     return PirecConfig(
         data=bench.options.data,
         cpu=bench.device.type == "cpu",
-        precision={"bfloat16": "bf16", "float32": "fp32"}[bench.precision],
+        precision="bf16" if bench.precision is torch.bfloat16 else "fp32",
         **settings,
     )
 
