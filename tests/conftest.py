@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 
 import pytest
@@ -65,6 +66,27 @@ def only_loopback():
         patch.setattr(socket.socket, "connect", connect)
         patch.setattr(socket.socket, "connect_ex", connect_ex)
         yield
+
+
+def _refuse_skip(report, *, is_allowed: bool = False):
+    """Turn a skip into a failure where ``S2I_NO_SKIPS`` asks for it; the reason stays."""
+    is_asked = os.environ.get("S2I_NO_SKIPS") == "1"
+    if is_asked and report.skipped and not is_allowed and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"S2I_NO_SKIPS lets nothing skip: {report.longrepr[2]}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Let only tests that need a GPU skip."""
+    return _refuse_skip((yield), is_allowed=item.get_closest_marker("gpu") is not None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    """Let no module skip."""
+    return _refuse_skip((yield))
 
 
 @pytest.fixture(autouse=True)
