@@ -800,13 +800,6 @@ async function restore() {
   showHand();
 }
 
-// Forget everything that this browser keeps: drawings and kept pictures.
-async function forget() {
-  isRestored = false;
-  await store.clear('drawings');
-  await store.clear('kept');
-}
-
 function clearPage() {
   if (isEmpty('lines') && isEmpty('colors')) return;
   replacePage({
@@ -864,7 +857,7 @@ for (const [name, run] of Object.entries({
 // ---------------------------------------------------------------- what the other parts may call
 
 s2i.pad = {
-  load, clearPage, forget, repaint, paintAgain, painted, payload, send, notice, showState, isEmpty, urlOf,
+  load, clearPage, repaint, paintAgain, painted, payload, send, notice, showState, isEmpty, urlOf,
   get size() { return { width: page.width, height: page.height }; },
   get method() { return method; },
   get settled() { return seq === shownSeq && !isDirty; },
@@ -876,7 +869,6 @@ s2i.pad = {
     const read = method.reads.filter((layer) => TITLES[layer]).map((layer) => TITLES[layer].toLowerCase());
     find('.ignored').textContent = missing.length
       ? `${method.title} reads ${read.length ? `${read.join(' and ')} only` : 'photos'}` : '';
-    document.body.dataset.method = method.name;
     showHand();
     s2i.start?.showExamples();
     s2i.stage?.showMethod(method);
@@ -890,6 +882,5 @@ try {
 } catch { /* private */ }
 setSize(LONG_SIDE_PX, LONG_SIDE_PX);
 showHistory();
-if (method) document.body.dataset.method = method.name;
 showState('live');
 restore();

@@ -33,8 +33,14 @@ def zoo(tmp_path_factory):
         patch.setattr(page, "METHODS", fakes.METHODS)
         patch.setattr(page, "EXAMPLES", fakes.write_examples(folder / "examples"))
         patch.setenv("S2I_MANIFEST", str(fakes.write_zoo(folder, weights.save)))
+        patch.setenv("S2I_DEVICE", "cpu")
         patch.delenv("S2I_WEIGHTS", raising=False)
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def no_settings(zoo):
+    """Keep the zoo's settings: the served page needs them through all tests."""
 
 
 @pytest.fixture(scope="session")
