@@ -12,7 +12,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # Threads that spin while they wait would starve the server on a small machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from s2i.ui.page import build, launch_options  # noqa: E402
+from s2i.ui.page import build, launch_options
 
 
 def main() -> None:

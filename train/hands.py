@@ -1,1 +1,203 @@
-"""How hands draw: crooked, broken, thick lines; dabs, strokes and fills instead of full colours."""
+"""How hands draw: crooked, broken, thick lines; dabs, strokes and fills instead of full colours.
+
+Everything is made from a picture's own lines and colour domain, for training and for scoring.
+Lengths are those of a picture of 128 px and grow with its size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from s2i.edges import thin_lines
+from s2i.palette import find_regions
+
+
+@dataclass(frozen=True)
+class Dab:
+    """One disc of paint: its center and radius in pixels, and its RGB color."""
+
+    y: int
+    x: int
+    radius_px: float
+    color: tuple[int, int, int]
+
+
+def dab(
+    domain: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    count: int,
+    radius_px: tuple[float, float] = (2, 5),
+) -> tuple[np.ndarray, list[Dab]]:
+    """Dab ``count`` discs of the local color, mostly well inside an area of one color.
+
+    Args:
+        domain: (H, W, 3), the color domain.
+        rng: chooses places and radii.
+        count: how many.
+        radius_px: smallest and largest radius.
+
+    Returns:
+        The painted layer (H, W, 4) and the dabs, in the order painted.
+    """
+    height, width = domain.shape[:2]
+    scale = min(height, width) / 128
+    depth = cv2.distanceTransform(_inside(domain), cv2.DIST_L2, 3)
+    colors = np.zeros((height, width, 4), np.uint8)
+    dabs = []
+    for _ in range(count):
+        radius = rng.uniform(*radius_px) * scale
+        ys, xs = rng.integers(height, size=8), rng.integers(width, size=8)
+        fits = np.flatnonzero(depth[ys, xs] > radius)
+        best = int(fits[0]) if len(fits) else int(depth[ys, xs].argmax())
+        y, x = int(ys[best]), int(xs[best])
+        color = tuple(int(value) for value in domain[y, x])
+        cv2.circle(colors, (x, y), round(radius), (*color, 255), -1)
+        dabs.append(Dab(y, x, radius, color))
+    return colors, dabs
+
+
+def cover(domain: np.ndarray, rng: np.random.Generator, *, share: float) -> np.ndarray:
+    """Paint strokes, discs and fills of the local color over about ``share`` of the picture.
+
+    Strokes mostly keep to the area that they start in. (H, W, 3) -> painted layer (H, W, 4).
+    """
+    height, width = domain.shape[:2]
+    scale = min(height, width) / 128
+    regions = find_regions(domain)
+    painted = np.zeros((height, width), bool)
+    flat = domain.copy()
+    for _ in range(60):
+        if painted.mean() >= share:
+            break
+        y, x = int(rng.integers(height)), int(rng.integers(width))
+        region = regions == regions[y, x]
+        kind = rng.random()
+        if kind < 0.2 and region.mean() < 1.3 * share:
+            shape = region
+        else:
+            canvas = np.zeros((height, width), np.uint8)
+            if kind < 0.5:
+                cv2.circle(canvas, (x, y), round(rng.uniform(3, 14) * scale), 1, -1)
+            else:
+                steps = rng.normal(0, 14 * scale, (int(rng.integers(2, 7)), 2))
+                points = np.cumsum(np.vstack([[x, y], steps]), axis=0).astype(np.int32)
+                cv2.polylines(canvas, [points], False, 1, max(1, round(rng.uniform(3, 12) * scale)))
+            shape = canvas.astype(bool)
+            if rng.random() < 0.8:
+                shape &= region
+            else:
+                flat[shape] = domain[y, x]
+        painted |= shape
+    return np.dstack([flat, np.where(painted, 255, 0).astype(np.uint8)])
+
+
+def shift(colors: np.ndarray, rng: np.random.Generator, *, up_to_px: float = 6) -> np.ndarray:
+    """Move a painted layer (H, W, 4) off its lines; what is left free stays bare."""
+    reach = up_to_px * min(colors.shape[:2]) / 128
+    move = np.float32([[1, 0, rng.uniform(-reach, reach)], [0, 1, rng.uniform(-reach, reach)]])
+    return cv2.warpAffine(colors, move, colors.shape[1::-1], flags=cv2.INTER_NEAREST)
+
+
+def leave_bare(picture: np.ndarray, rng: np.random.Generator, *, up_to: float = 0.7) -> np.ndarray:
+    """Paint free-form strokes of bare paper over a picture: PI-REC's imitation phase.
+
+    (H, W, 3) -> (H, W, 4), at most about ``up_to`` of it bare.
+    """
+    height, width = picture.shape[:2]
+    scale = min(height, width) / 128
+    target = rng.uniform(0.1, up_to)
+    bare = np.zeros((height, width), np.uint8)
+    for _ in range(40):
+        if bare.mean() >= target:
+            break
+        start = rng.uniform((0, 0), (width, height))
+        steps = rng.normal(0, 20 * scale, (int(rng.integers(2, 8)), 2))
+        points = np.cumsum(np.vstack([start, steps]), axis=0).astype(np.int32)
+        cv2.polylines(bare, [points], False, 1, max(1, round(rng.uniform(6, 24) * scale)))
+    return np.dstack([picture, np.where(bare, 0, 255).astype(np.uint8)])
+
+
+def warp_lines(lines: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Redraw lines as a hand would: bent, broken, thicker, short ones left out.
+
+    (H, W), ink 0 -> (H, W), ink 0, thinned again to one pixel as every drawing is.
+    """
+    height, width = lines.shape
+    scale = min(height, width) / 128
+    ink = (lines < 128).astype(np.uint8)
+    shortest = rng.uniform(0, 14) * scale
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    is_kept = stats[:, cv2.CC_STAT_AREA] >= shortest
+    is_kept[0] = False
+    ink = is_kept[labels].astype(np.uint8) if count > 1 else ink
+
+    side = 2 * round(rng.uniform(0, 1.5) * scale) + 1
+    ink = cv2.dilate(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side + 2, side + 2)))
+    bend = _bend((height, width), rng, amount_px=rng.uniform(0.5, 3) * scale, scale=scale)
+    grey = cv2.remap(255 * ink, *bend, cv2.INTER_LINEAR)
+    for _ in range(int(rng.integers(0, 7))):
+        center = int(rng.integers(width)), int(rng.integers(height))
+        cv2.circle(grey, center, round(rng.uniform(2, 7) * scale), 0, -1)
+    return thin_lines(255 - grey, (height, width))
+
+
+def drop_ink(lines: np.ndarray, rng: np.random.Generator, *, share: float = 0.08) -> np.ndarray:
+    """Leave out each ink pixel with probability ``share``: the paper's edge dropout."""
+    dropped = rng.random(lines.shape) < share
+    return np.where(dropped, 255, lines).astype(np.uint8)
+
+
+def recolor(
+    photo: np.ndarray, domain: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give one area of the color domain another color, in photo and domain alike.
+
+    The area's chroma is moved in Lab and its lightness a little, so shading stays. Areas are
+    chosen by size, small ones too. Both (H, W, 3), both returned.
+    """
+    regions = find_regions(domain)
+    sizes = np.bincount(regions.ravel()).astype(float)
+    sizes[sizes < 0.003 * regions.size] = 0
+    chance = np.sqrt(sizes)
+    chosen = regions == rng.choice(len(sizes), p=chance / chance.sum())
+    weight = cv2.GaussianBlur(chosen.astype(np.float32), (0, 0), 1.0)[..., None]
+    angle, chroma = rng.uniform(0, 2 * np.pi), rng.uniform(20, 70)
+    move = [rng.uniform(-20, 20), chroma * np.cos(angle), chroma * np.sin(angle)]
+    move = np.array(move, np.float32)
+
+    def moved(picture: np.ndarray, share: np.ndarray) -> np.ndarray:
+        lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+        rgb = cv2.cvtColor(lab + share * move, cv2.COLOR_Lab2RGB)
+        return np.rint(255 * np.clip(rgb, 0, 1)).astype(np.uint8)
+
+    return moved(photo, weight), moved(domain, chosen.astype(np.float32)[..., None])
+
+
+def _inside(domain: np.ndarray) -> np.ndarray:
+    """Return 1 for every pixel whose right and lower neighbors have its color, else 0: (H, W)."""
+    inside = np.ones(domain.shape[:2], np.uint8)
+    inside[:, :-1] &= (domain[:, 1:] == domain[:, :-1]).all(axis=2)
+    inside[:-1] &= (domain[1:] == domain[:-1]).all(axis=2)
+    return inside
+
+
+def _bend(
+    size: tuple[int, int], rng: np.random.Generator, *, amount_px: float, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return maps for ``cv2.remap`` that move points smoothly by ``amount_px`` on average."""
+    height, width = size
+    knots = max(3, round(height / (18 * scale))), max(3, round(width / (18 * scale)))
+    fields = [
+        cv2.resize(
+            rng.normal(0, amount_px, knots).astype(np.float32),
+            (width, height),
+            interpolation=cv2.INTER_CUBIC,
+        )
+        for _ in range(2)
+    ]
+    ys, xs = np.mgrid[:height, :width].astype(np.float32)
+    return xs + fields[0], ys + fields[1]

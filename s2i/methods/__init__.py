@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from s2i.errors import S2IError
 from s2i.methods.base import Method
+from s2i.methods.pirec import Pirec
 
-METHODS: tuple[type[Method], ...] = ()
+METHODS: tuple[type[Method], ...] = (Pirec,)
 
 
 def find_method(name: str) -> type[Method]:

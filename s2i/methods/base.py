@@ -43,9 +43,14 @@ class Drawing:
             layer = getattr(self, name)
             if layer is None:
                 continue
-            if layer.dtype != np.uint8 or layer.ndim != ndim or (channels or 0) not in (
-                0,
-                layer.shape[-1],
+            if (
+                layer.dtype != np.uint8
+                or layer.ndim != ndim
+                or (channels or 0)
+                not in (
+                    0,
+                    layer.shape[-1],
+                )
             ):
                 raise ValueError(f"{name}: unexpected {layer.shape} {layer.dtype}")
             sizes.add(layer.shape[:2])

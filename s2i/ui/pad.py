@@ -123,7 +123,9 @@ def read_drawing(payload: Any) -> Drawing:
         colors = np.where(is_painted[..., None], colors, 0).astype(np.uint8)
         colors[..., 3] = np.where(is_painted, 255, 0)
     return Drawing(
-        lines=None if lines is None else image.on_paper(lines).mean(axis=2).round().astype(np.uint8),
+        lines=None
+        if lines is None
+        else image.on_paper(lines).mean(axis=2).round().astype(np.uint8),
         colors=colors,
         photo=None if photo is None else image.on_paper(photo),
     )

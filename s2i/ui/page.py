@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -23,7 +22,7 @@ from gradio.components import Component
 from s2i import image, weights
 from s2i.errors import S2IError
 from s2i.methods import METHODS
-from s2i.methods.base import Control, Drawing, Method, Result
+from s2i.methods.base import Drawing, Method, Result
 from s2i.ui.controls import make_components
 from s2i.ui.pad import HERE, SketchPad, read_asset, read_drawing, read_layer, write_layer
 from s2i.ui.results import Session, Stage, describe, show_result
@@ -150,9 +149,7 @@ def _build_panel(
             with gr.Row(elem_classes="controls"):
                 hidden = make_components(tuple(one for one in method.controls if one.advanced))
             card = gr.HTML(_describe_weights(names[0] if names else None), elem_classes="card")
-            panel_controls = {
-                one.name: (shown | hidden)[one.name] for one in method.controls
-            }
+            panel_controls = {one.name: (shown | hidden)[one.name] for one in method.controls}
             for action in method.actions:
                 _build_action(method, action, choice, stage, pad)
     with start_controls, gr.Row(elem_classes=["controls", "start-of", f"start-of-{method.name}"]):

@@ -56,7 +56,9 @@ def describe(method: type[Method], weights: str, values: dict[str, Any]) -> str:
     for control in method.controls:
         value = values.get(control.name, control.default)
         if control.name == "seed" or value != control.default:
-            word = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+            word = (
+                {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+            )
             parts.append(f"{control.label.lower()} {word}")
     return " · ".join(str(part) for part in parts)
 
@@ -69,5 +71,7 @@ def show_result(result: Result, **words: Any) -> dict[str, Any]:
         shown.update(pictures=pictures, captions=list(result.captions))
     if result.frames:
         gif = base64.b64encode(image.encode_gif(result.frames)).decode("ascii")
-        shown.update(pictures=pictures, captions=list(result.captions), gif=f"data:image/gif;base64,{gif}")
+        shown.update(
+            pictures=pictures, captions=list(result.captions), gif=f"data:image/gif;base64,{gif}"
+        )
     return shown

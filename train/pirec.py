@@ -1,0 +1,320 @@
+"""Train PI-REC: imitation, generating, refinement.
+
+    python train/pirec.py                                    generated drawings, a few minutes
+    python train/pirec.py --data my_pictures/ --out runs/mine
+    python train/pirec.py --recipe train/recipes/pirec_faces.toml --data faces.zip
+    python train/pirec.py --resume --out runs/mine --data my_pictures/
+    python train/publish.py runs/mine pirec.mine --license "mine" --data "my pictures"
+
+The paper (arXiv 1903.10146) describes three phases and never published their training; here:
+
+1. *imitation*: the picture itself under strokes of bare paper -> the picture;
+2. *generating*: lines and colours, drawn as people draw them -> the picture;
+3. *refining*: what the averaged phase-2 generator painted (half of the samples; else the picture
+   blurred and noisy) -> the picture, by a copy of that generator.
+
+Generator and critic are carried from phase to phase. Hyperparameter confusion (section 3.4 of the
+paper) draws line detail, number of colours and both median filters afresh for every sample.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from s2i import image, palette
+from s2i.edges import canny, thin_lines
+from s2i.layers import PatchCritic
+from s2i.methods.pirec import CHANNELS, Pirec, to_inputs, with_picture
+from train import engine, hands
+from train.data import Drawings, Pictures, Sample, open_pictures
+from train.engine import Phase, RunConfig, Turn, setting
+from train.losses import GAN, Perceptual, feature_matching
+
+
+@dataclass(frozen=True, kw_only=True)
+class PirecConfig(RunConfig):
+    """What a PI-REC recipe says."""
+
+    size_px: int = setting(128, "side of the pictures trained on")
+    generator: str = setting("skip", "network", choices=("skip", "paper"))
+    width: int = setting(24, "channels of the network's first stage (64 in the paper)")
+    critic_width: int = setting(24, "channels of the critic's first stage")
+    photo_column: str = setting("", "column of a zip's meta.csv that holds the pictures")
+    given_lines: float = setting(0.5, "share of samples with the data's own lines, if it has any")
+    by_hand: bool = setting(True, "crooked lines and dabs; without: full colours alone")
+    imitation_images: int = setting(1_000, "length of the first phase")
+    generating_images: int = setting(6_500, "length of the second phase")
+    refining_images: int = setting(2_500, "length of the third phase")
+    learning_rate: float = setting(3e-4, "of generator and refiner, at the start of a phase")
+    critic_rate: float = setting(2e-4, "learning rate of the critic")
+    l1: float = setting(8.0, "weight of the mean absolute difference")
+    perceptual: str = setting("none", "network of the perceptual losses: vgg19, vgg16, ...")
+    perceptual_weights: str = setting("", "safetensors file with its features")
+    feature: float = setting(4.0, "weight of the perceptual feature distance")
+    style: float = setting(0.0, "weight of the perceptual style distance")
+    gan: str = setting("lsgan", "adversarial loss", choices=("lsgan", "hinge"))
+    adversarial: float = setting(0.1, "weight of the adversarial loss; ramped in")
+
+
+class Draws:
+    """Augmented samples for all three phases, each with what the hyperparameters' dice gave."""
+
+    def __init__(self, pictures: Pictures | Drawings, config: PirecConfig) -> None:
+        """Draw from ``pictures`` as ``config`` says."""
+        self.pictures, self.config = pictures, config
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.pictures)
+
+    def draw(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Return ``target`` (3, S, S), ``inputs`` and, for the first phase, ``imitation``."""
+        photo, own_lines = augment(self.pictures[index], rng)
+        size = photo.shape[:2]
+        domain = confuse(photo, rng)
+        lines = draw_lines(photo, own_lines, rng, self.config)
+        if self.config.by_hand:
+            photo, domain, colors = draw_colors(photo, domain, rng)
+        else:
+            colors = np.dstack([domain, np.full(size, 255, np.uint8)])
+        lines = hands.drop_ink(lines, rng)
+        kind = self.config.generator
+        return {
+            "target": image.to_tensor(photo),
+            "inputs": to_inputs(lines, colors, generator=kind),
+            "imitation": to_inputs(lines, hands.leave_bare(photo, rng), generator=kind),
+            "is_painted_over": torch.tensor(bool(rng.random() < 0.5)),
+        }
+
+
+def augment(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+    """Flip, move, turn a little and tint a picture, and its lines with it."""
+    photo, lines = sample.photo, sample.lines
+    side = photo.shape[0]
+    turn, zoom = rng.uniform(-4, 4), rng.uniform(0.97, 1.1)
+    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), turn, zoom)
+    matrix[:, 2] += rng.uniform(-0.03, 0.03, 2) * side
+    if rng.random() < 0.5:
+        matrix = matrix @ np.array([[-1, 0, side - 1], [0, 1, 0], [0, 0, 1.0]])
+
+    def move(layer: np.ndarray) -> np.ndarray:
+        return cv2.warpAffine(
+            layer, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
+
+    photo = move(photo).astype(np.float32)
+    gain = rng.uniform(0.9, 1.1) * rng.uniform(0.95, 1.05, 3)
+    photo = np.clip(photo * gain + rng.uniform(-10, 10), 0, 255).round().astype(np.uint8)
+    return photo, None if lines is None else move(lines)
+
+
+def confuse(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the colour domain with hyperparameters drawn from the original's ranges."""
+    return palette.color_domain(
+        photo,
+        colors=int(rng.integers(2, 6)),
+        blur_px=2 * int(rng.integers(7, 18)) + 1,
+        soften_px=int(rng.choice((1, 3, 5))),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def draw_lines(
+    photo: np.ndarray,
+    own_lines: np.ndarray | None,
+    rng: np.random.Generator,
+    config: PirecConfig,
+) -> np.ndarray:
+    """Return one-pixel lines: Canny of random detail or the data's own; half of them by hand."""
+    size = photo.shape[:2]
+    if own_lines is not None and rng.random() < config.given_lines:
+        lines = thin_lines(own_lines, size)
+    else:
+        lines = canny(photo, sigma_px=rng.uniform(2.0, 5.4) * config.size_px / 128)
+    if config.by_hand and rng.random() < 0.5:
+        lines = hands.warp_lines(lines, rng)
+    if rng.random() < 0.05:
+        lines = np.full(size, 255, np.uint8)
+    return lines
+
+
+def draw_colors(
+    photo: np.ndarray, domain: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Paint as people do; return photo and domain, recoloured at times, and the painted layer.
+
+    A third: 1 to 12 small dabs, half of them with an area recoloured to an unusual colour. A
+    quarter: strokes, discs and fills over 10 to 90 %, shifted. A twentieth: nothing at all.
+    The rest: the full colour domain.
+    """
+    kind = rng.random()
+    if rng.random() < (0.5 if kind < 0.34 else 0.25):
+        photo, domain = hands.recolor(photo, domain, rng)
+    if kind < 0.34:
+        colors, _ = hands.dab(domain, rng, count=int(rng.integers(1, 13)), radius_px=(1.5, 6))
+    elif kind < 0.59:
+        colors = hands.shift(hands.cover(domain, rng, share=rng.uniform(0.1, 0.9)), rng)
+    elif kind < 0.64:
+        colors = np.zeros((*domain.shape[:2], 4), np.uint8)
+    else:
+        colors = np.dstack([domain, np.full(domain.shape[:2], 255, np.uint8)])
+    return photo, domain, colors
+
+
+class PirecTrainer(engine.Trainer):
+    """Networks, phases and losses of PI-REC."""
+
+    name = "pirec"
+    published = ("generator", "refiner")
+
+    def __init__(self, config: PirecConfig) -> None:
+        """Build what ``config`` describes, weights drawn at random."""
+        self.config = config
+        self.method_kwargs = {
+            "generator": config.generator,
+            "width": config.width,
+            "size_px": config.size_px,
+        }
+        method = Pirec(**self.method_kwargs)
+        critic = PatchCritic(channels=3 + CHANNELS[config.generator], width=config.critic_width)
+        self.networks = {
+            "generator": method.generator,
+            "refiner": method.refiner,
+            "critic": critic,
+        }
+        self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
+        self.critic_loss, self.generator_loss = GAN[config.gan]
+        self._optimizers: dict[str, torch.optim.Optimizer] = {}
+        both = (Turn("generator"), Turn("critic"))
+        self.phases = (
+            Phase("imitation", config.imitation_images, both[:1]),
+            Phase("generating", config.generating_images, both),
+            Phase("refining", config.refining_images, (Turn("refiner"), Turn("critic"))),
+        )
+
+    def dataset(self, split: str) -> Draws:
+        """Return the augmented pictures of ``split``."""
+        config = self.config
+        columns = {"photo": config.photo_column} if config.photo_column else None
+        options = {} if columns is None else {"columns": columns}
+        pictures = open_pictures(config.data, split, size_px=config.size_px, **options)
+        return Draws(pictures, config)
+
+    def optimizer(self, turn: Turn) -> torch.optim.Optimizer:
+        """Return Adam (0.5, 0.99) at the turn's rate."""
+        is_critic = turn.network == "critic"
+        rate = self.config.critic_rate if is_critic else self.config.learning_rate
+        parameters = self.networks[turn.network].parameters()
+        self._optimizers[turn.network] = torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.99))
+        return self._optimizers[turn.network]
+
+    def begin_phase(self, phase: Phase, ema: dict[str, torch.nn.Module]) -> None:
+        """Start the refiner as a copy of the averaged generator, which then stays as it is."""
+        self.phase, self.painter = phase.name, ema["generator"]
+        if phase.name == "refining":
+            self.networks["refiner"].load_state_dict(self.painter.state_dict())
+
+    def prepare_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Choose the phase's inputs; in the third one paint the pictures to be refined."""
+        batch = dict(batch)
+        imitation = batch.pop("imitation")
+        if self.phase == "imitation":
+            batch["inputs"] = imitation
+        self.perceptual.to(batch["inputs"].device)
+        if self.phase == "refining":
+            painted = self.painter(batch["inputs"])
+            rough = soften(batch["target"])
+            choice = batch["is_painted_over"][:, None, None, None]
+            batch["start"] = torch.where(choice, painted, rough)
+        return batch
+
+    def losses(self, turn: Turn, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
+        """Return L1, perceptual and adversarial terms, or the critic's."""
+        config, inputs, target = self.config, batch["inputs"], batch["target"]
+        critic = self.networks["critic"]
+        if turn.network == "critic":
+            real = critic(torch.cat([target, inputs], 1))
+            fake = critic(torch.cat([batch["fake"], inputs], 1))
+            return {"adversarial": self.critic_loss(real, fake)}
+        output = self._generate(turn.network, batch)
+        batch["fake"] = output.detach()
+        terms = {"l1": config.l1 * F.l1_loss(output, target)}
+        if config.feature or config.style:
+            feature, style = self._perceive(output, target)
+            terms["feature"] = config.feature * feature
+            if config.style:
+                terms["style"] = config.style * style
+        if self.phase != "imitation" and config.adversarial:
+            ramp = 1.0 if self.phase == "refining" else min(1.0, max(0.0, 3 * progress - 1))
+            strength = config.adversarial * (2 if self.phase == "refining" else 1)
+            verdict = critic(torch.cat([output, inputs], 1))
+            terms["adversarial"] = ramp * strength * self.generator_loss(verdict)
+        self._set_rate(turn, progress)
+        return terms
+
+    def _generate(self, network: str, batch: dict[str, Any]) -> Tensor:
+        if network == "generator":
+            return self.networks["generator"](batch["inputs"])
+        refiner = self.networks["refiner"]
+        picture = refiner(with_picture(batch["inputs"], batch["start"]))
+        if torch.rand(()) < 0.1:  # so that repeated refinement stays stable
+            picture = refiner(with_picture(batch["inputs"], picture.detach()))
+        return picture
+
+    def _perceive(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return feature and style distance; without a network, L1 at three coarser scales."""
+        if self.config.perceptual != "none":
+            if self.config.style:
+                return self.perceptual.feature_and_style(output, target)
+            return self.perceptual(output, target), output.new_zeros(())
+        halved = [(F.avg_pool2d(output, size), F.avg_pool2d(target, size)) for size in (2, 4, 8)]
+        return feature_matching(*zip(*halved, strict=True)), output.new_zeros(())
+
+    def _set_rate(self, turn: Turn, progress: float) -> None:
+        """Let the rate fall by a cosine to a tenth over the generating and the refining phase."""
+        fall = 0.0 if self.phase == "imitation" else progress
+        share = 0.55 + 0.45 * np.cos(np.pi * fall)
+        for group in self._optimizers[turn.network].param_groups:
+            group["lr"] = self.config.learning_rate * share
+
+    def sample(self, networks: dict[str, torch.nn.Module], batch: dict[str, Any]) -> Tensor:
+        """Return columns: colours and lines, spread colours, painted, refined, target."""
+        inputs, target = batch["inputs"], batch["target"]
+        painted = networks["generator"](inputs)
+        refined = networks["refiner"](with_picture(inputs, painted))
+        ink = inputs[:, 3:4] if inputs.shape[1] == CHANNELS["paper"] else inputs[:, 4:5]
+        shown = [inputs[:, :3] * (1 - ink) - ink, painted, refined, target]
+        if inputs.shape[1] != CHANNELS["paper"]:
+            shown.insert(1, inputs[:, 5:8])
+        return torch.cat(shown, dim=3)
+
+
+def soften(target: Tensor) -> Tensor:
+    """Blur pictures by half to a sixth and add a little noise: rough pictures to refine."""
+    size = target.shape[-2:]
+    factor = float(torch.empty(()).uniform_(2, 6))
+    small = F.interpolate(target, scale_factor=1 / factor, mode="area")
+    rough = F.interpolate(small, size=size, mode="bilinear", align_corners=False)
+    return rough + 0.05 * torch.randn_like(rough)
+
+
+def run(config: PirecConfig) -> None:
+    """Train what ``config`` says."""
+    engine.train(PirecTrainer(config), config)
+
+
+if __name__ == "__main__":
+    sys.exit(engine.main(PirecConfig, run, description=__doc__ or ""))
