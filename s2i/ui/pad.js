@@ -647,7 +647,10 @@ function schedule() {
 }
 
 function payload() {
-  const value = { method: method.name, again, lines: urlOf('lines'), colors: urlOf('colors') };
+  const value = {
+    method: method.name, again, is_preview: Boolean(stroke),
+    lines: urlOf('lines'), colors: urlOf('colors'),
+  };
   if (method.reads.includes('photo')) value.photo = s2i.start?.photo ?? null;
   return value;
 }
@@ -656,7 +659,7 @@ function post() {
   if (!isDirty || isPaused || !method.live && !isForced) return;
   isDirty = false;
   const value = payload();
-  const sent = JSON.stringify(value);
+  const sent = Object.values(value).join();
   if (!isForced && sent === lastSent) return;
   lastSent = sent;
   isForced = false;

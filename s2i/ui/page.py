@@ -237,7 +237,10 @@ def _make_painter(panels: list[Panel]) -> Callable[..., Stage]:
             chosen, *values = settings[span]
             values = dict(zip(panel.controls, values, strict=True))
             values = _refine_again(panel.method, values, payload.get("again", 0))
-            shown = _paint(panel.method, chosen, read_drawing(payload), values)
+            shown = _paint(
+                panel.method, chosen, read_drawing(payload), values,
+                is_preview=payload.get("is_preview") is True,
+            )  # fmt: skip
         except S2IError as error:
             shown = {"sentence": _as_sentence(error)}
         except Exception:
@@ -249,7 +252,12 @@ def _make_painter(panels: list[Panel]) -> Callable[..., Stage]:
 
 
 def _paint(
-    method: type[Method], chosen: str | None, drawing: Drawing, values: dict[str, Any]
+    method: type[Method],
+    chosen: str | None,
+    drawing: Drawing,
+    values: dict[str, Any],
+    *,
+    is_preview: bool = False,
 ) -> dict[str, Any]:
     loaded = _load(method, chosen)
     result = loaded.method.run(drawing, **values)
@@ -257,6 +265,7 @@ def _paint(
         *_, result = result
     return show_result(
         result,
+        is_preview=is_preview,
         about=describe(method, loaded.name, values),
         name=loaded.name,
         method=method.name,
