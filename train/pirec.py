@@ -1,6 +1,6 @@
 """Train PI-REC: imitation, generating, refinement.
 
-    python train/pirec.py                                    generated drawings, a few minutes
+    python train/pirec.py                     generated drawings, some minutes, gives pirec.demo
     python train/pirec.py --data my_pictures/ --out runs/mine
     python train/pirec.py --recipe train/recipes/pirec_faces.toml --data faces.zip
     python train/pirec.py --resume --out runs/mine --data my_pictures/
@@ -38,16 +38,19 @@ from s2i import image, palette
 from s2i.edges import canny, thin_lines
 from s2i.layers import PatchCritic
 from s2i.methods.pirec import CHANNELS, Pirec, to_inputs, with_picture
-from train import engine, hands
+from train import engine, hands, publish
 from train.data import Drawings, Pictures, Sample, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
 from train.losses import GAN, Perceptual, feature_matching
+
+DEMO = Path(__file__).parent / "recipes" / "pirec_demo.toml"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PirecConfig(RunConfig):
     """What a PI-REC recipe says."""
 
+    batch: int = setting(4, "images a step, over all processes")
     size_px: int = setting(128, "side of the pictures trained on")
     generator: str = setting("skip", "network", choices=("skip", "paper"))
     width: int = setting(24, "channels of the network's first stage (64 in the paper)")
@@ -183,11 +186,7 @@ class PirecTrainer(engine.Trainer):
     def __init__(self, config: PirecConfig) -> None:
         """Build what ``config`` describes, weights drawn at random."""
         self.config = config
-        self.method_kwargs = {
-            "generator": config.generator,
-            "width": config.width,
-            "size_px": config.size_px,
-        }
+        self.phase = "imitation"
         method = Pirec(**self.method_kwargs)
         critic = PatchCritic(channels=3 + CHANNELS[config.generator], width=config.critic_width)
         self.networks = {
@@ -204,6 +203,17 @@ class PirecTrainer(engine.Trainer):
             Phase("generating", config.generating_images, both),
             Phase("refining", config.refining_images, (Turn("refiner"), Turn("critic"))),
         )
+
+    @property
+    def method_kwargs(self) -> dict[str, Any]:
+        """What builds the method again; a run that stops early has no refiner yet."""
+        config = self.config
+        return {
+            "generator": config.generator,
+            "width": config.width,
+            "size_px": config.size_px,
+            "has_refiner": self.phase == "refining",
+        }
 
     def dataset(self, split: str) -> Draws:
         """Return the augmented pictures of ``split``."""
@@ -312,9 +322,28 @@ def soften(target: Tensor) -> Tensor:
 
 
 def run(config: PirecConfig) -> None:
-    """Train what ``config`` says."""
+    """Train what ``config`` says; without data of one's own, publish the result as pirec.demo."""
     engine.train(PirecTrainer(config), config)
+    if config.data is None:
+        publish.publish(
+            config.out,
+            "pirec.demo",
+            license="CC0-1.0",
+            data="simple scenes that train/scenes.py draws",
+            recipe=DEMO.name,
+        )
+
+
+def main(argv: list[str]) -> int:
+    """Train as ``argv`` says; the recipe of the demo where it names neither data nor recipe."""
+    says_what = any(word.partition("=")[0] in ("--data", "--recipe") for word in argv)
+    return engine.main(
+        PirecConfig,
+        run,
+        description=__doc__ or "",
+        argv=argv if says_what else ["--recipe", str(DEMO), *argv],
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(engine.main(PirecConfig, run, description=__doc__ or ""))
+    sys.exit(main(sys.argv[1:]))

@@ -247,18 +247,25 @@ class Pirec(Method):
     presets: ClassVar[Mapping[str, dict[str, Any]]] = {
         "paper": {"generator": "paper", "width": 64, "size_px": 128},
         "small": {"generator": "skip", "width": 24, "size_px": 128},
-        "medium": {"generator": "skip", "width": 32, "size_px": 128},
     }
 
-    def __init__(self, *, generator: str = "skip", width: int = 24, size_px: int = 128) -> None:
+    def __init__(
+        self,
+        *,
+        generator: str = "skip",
+        width: int = 24,
+        size_px: int = 128,
+        has_refiner: bool = True,
+    ) -> None:
         """Build generator and refiner, two networks of one class.
 
         Args:
             generator: ``skip`` or ``paper``.
             width: channels of the first stage; 64 in the paper.
             size_px: side of the pictures it was trained on.
+            has_refiner: whether the refiner was trained; if not, nothing is ever refined.
         """
-        super().__init__(generator=generator, width=width, size_px=size_px)
+        super().__init__(generator=generator, width=width, size_px=size_px, has_refiner=has_refiner)
         self.size_px = size_px
         build = GENERATORS[generator]
         self.generator = build(channels=CHANNELS[generator], width=width)
@@ -385,7 +392,7 @@ class Pirec(Method):
         else:
             padded = nn.functional.pad(start[None], (0, right, 0, bottom), mode="replicate")
             picture = padded.to(inputs)
-        for _ in range(refine):
+        for _ in range(refine if self.kwargs["has_refiner"] else 0):
             picture = self.refiner(with_picture(inputs, picture))
         return image.to_picture(picture[0, :, :height, :width])
 
