@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,10 @@ class SketchPad(gr.HTML):
         self,
         value: Any = None,
         *,
-        methods: list[dict] | None = None,
-        palette: tuple[str, ...] = PALETTE,
+        methods: Sequence[dict] = (),
+        palette: Sequence[str] = PALETTE,
         cmd: dict | None = None,
+        server_functions: Sequence[Callable] = (),
         **kwargs: Any,
     ) -> None:
         """Describe the methods by ``name, title, reads, live``."""
@@ -59,8 +61,8 @@ class SketchPad(gr.HTML):
             css_template=read_asset("pad.css"),
             js_on_load=read_asset("raster.js", "store.js", "pad.js"),
             apply_default_css=False,
-            server_functions=[palette_of],
-            methods=methods or [],
+            server_functions=[palette_of, *server_functions],
+            methods=list(methods),
             palette=list(palette),
             cmd=cmd,
             **kwargs,

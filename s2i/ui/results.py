@@ -1,4 +1,4 @@
-"""What a method made: the stage beside the pad, the session below, and the words under a picture."""
+"""What a method made: the stage beside the pad, the session below, the words under a picture."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from s2i.ui.pad import read_asset, write_layer
 class Stage(gr.HTML):
     """The newest picture; from Python only: ``shown={seq, picture, about, sentence, ...}``.
 
-    Without a picture the older one stays, dimmed, with the sentence below. ``loading`` is a line
-    for the state's pill and changes nothing else.
+    Without a picture the older one stays, dimmed, with the sentence below.
     """
 
     def __init__(self, value: Any = None, *, shown: dict | None = None, **kwargs: Any) -> None:

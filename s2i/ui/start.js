@@ -121,6 +121,7 @@ function openFirst() {
 s2i.start = {
   openPhoto, openFirst, chooseWeights, showExamples, resend: sendPhoto,
   get photo() { return photo; },
+  get weights() { return current(); },
   setWeights(method, weights) {
     chosen[method] = weights;
     showExamples();
