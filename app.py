@@ -5,10 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 
-# Read when gradio is imported: no analytics, no telemetry, no history of runs.
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # Threads that spin while they wait would starve the server on a small machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -647,16 +647,20 @@ function schedule() {
 }
 
 function payload() {
-  const value = { method: method.name, again, lines: urlOf('lines'), colors: urlOf('colors') };
+  const value = {
+    method: method.name, again, is_preview: Boolean(stroke),
+    lines: urlOf('lines'), colors: urlOf('colors'),
+  };
   if (method.reads.includes('photo')) value.photo = s2i.start?.photo ?? null;
   return value;
 }
 
 function post() {
   if (!isDirty || isPaused || !method.live && !isForced) return;
+  if (!navigator.onLine) return showState('offline'); // Gradio would reload the page: undo is lost
   isDirty = false;
   const value = payload();
-  const sent = JSON.stringify(value);
+  const sent = Object.values(value).join();
   if (!isForced && sent === lastSent) return;
   lastSent = sent;
   isForced = false;
@@ -670,7 +674,23 @@ function send(value) {
   trigger('paint');
   clearTimeout(offlineTimer);
   offlineTimer = setTimeout(checkConnection, OFFLINE_MS);
-  setTimeout(() => seq > shownSeq && showState('busy'), 150);
+  setTimeout(showBusy, 150);
+}
+
+async function showBusy() {
+  if (shownSeq >= seq || isPaused) return;
+  const isOffline = document.querySelector('[data-testid=state]').dataset.kind === 'offline';
+  if (!isOffline) showState('busy');
+  if (performance.now() - postTime < 500) return setTimeout(showBusy, 500);
+  const text = await server.loading_of(s2i.start?.weights).catch(() => null);
+  if (!text || shownSeq >= seq) return;
+  showState('loading', text);
+  setTimeout(showBusy, 500);
+}
+
+function payloadForAction() {
+  showState('busy');
+  return payload();
 }
 
 function repaint() {
@@ -687,12 +707,14 @@ function paintAgain() {
 
 // The stage calls this when a result is on the screen.
 function painted(result) {
+  if (!result.seq) return showState(isPaused ? 'paused' : 'live'); // the result of an action
   const time = times.get(result.seq);
   for (const key of times.keys()) if (key <= result.seq) times.delete(key);
   shownSeq = Math.max(shownSeq, result.seq);
   if (result.picture) find('.sheet .onion').src = result.picture;
   if (shownSeq < seq) return;
   clearTimeout(offlineTimer);
+  if (isPaused) return;
   milliseconds = Math.round(performance.now() - (time ?? drawingTime));
   showState('live');
   if (isDirty) schedule();
@@ -722,10 +744,13 @@ function setPaused(isOn) {
 }
 
 async function checkConnection() {
-  if (shownSeq >= seq) return;
+  clearTimeout(offlineTimer);
+  if (shownSeq >= seq) return showState(isPaused ? 'paused' : 'live');
   try {
     await fetch('theme.css', { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(3000) });
-    if (document.querySelector('[data-testid=state]').dataset.kind === 'offline') {
+    // The connection is there, so the snapshot got lost with the old one or in a full queue.
+    const isBack = document.querySelector('[data-testid=state]').dataset.kind === 'offline';
+    if (isBack || method.live) {
       showState('busy');
       repaint();
     }
@@ -735,6 +760,9 @@ async function checkConnection() {
   }
   offlineTimer = setTimeout(checkConnection, OFFLINE_MS);
 }
+
+addEventListener('offline', () => showState('offline'));
+addEventListener('online', () => { checkConnection(); schedule(); });
 
 document.addEventListener('click', (event) => {
   const name = event.target.closest?.('[data-testid]')?.dataset.testid;
@@ -771,7 +799,7 @@ function save() {
   clearTimeout(saveTimer);
   const drawing = {
     id: tabId, version: 1, time: Date.now(), lines: urlOf('lines'), colors: urlOf('colors'),
-    hand: structuredClone(hand), method: method?.name,
+    hand: structuredClone(hand),
   };
   store.put('drawings', drawing);
 }
@@ -798,13 +826,6 @@ async function restore() {
   }
   isRestored = true;
   showHand();
-}
-
-// Forget everything that this browser keeps: drawings and kept pictures.
-async function forget() {
-  isRestored = false;
-  await store.clear('drawings');
-  await store.clear('kept');
 }
 
 function clearPage() {
@@ -864,7 +885,7 @@ for (const [name, run] of Object.entries({
 // ---------------------------------------------------------------- what the other parts may call
 
 s2i.pad = {
-  load, clearPage, forget, repaint, paintAgain, painted, payload, send, notice, showState, isEmpty, urlOf,
+  load, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
   get size() { return { width: page.width, height: page.height }; },
   get method() { return method; },
   get settled() { return seq === shownSeq && !isDirty; },
@@ -876,7 +897,6 @@ s2i.pad = {
     const read = method.reads.filter((layer) => TITLES[layer]).map((layer) => TITLES[layer].toLowerCase());
     find('.ignored').textContent = missing.length
       ? `${method.title} reads ${read.length ? `${read.join(' and ')} only` : 'photos'}` : '';
-    document.body.dataset.method = method.name;
     showHand();
     s2i.start?.showExamples();
     s2i.stage?.showMethod(method);
@@ -890,6 +910,5 @@ try {
 } catch { /* private */ }
 setSize(LONG_SIDE_PX, LONG_SIDE_PX);
 showHistory();
-if (method) document.body.dataset.method = method.name;
 showState('live');
 restore();

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +36,22 @@ def read_asset(*names: str) -> str:
 
 
 class SketchPad(gr.HTML):
-    """Two layers to draw on; its value is ``{seq, method, again, lines, colors[, photo]}``.
+    """Two layers to draw on.
 
-    Layers are PNG data URLs. Event: ``paint``. From Python: ``cmd={"seq": ..., "lines": url,
-    "colors": url, "sentence": ...}`` lays layers on the pad (undoable) or tells the person
-    something; ``seq`` has to differ from the one before.
+    Its value is ``{seq, method, again, is_preview, lines, colors[, photo]}`` with PNG data URLs,
+    its event ``paint``. From Python ``cmd={"seq": ..., "lines": url, "colors": url, "sentence":
+    ...}`` lays layers on the pad (undoable) or tells the person something; ``seq`` has to differ
+    from the one before.
     """
 
     def __init__(
         self,
         value: Any = None,
         *,
-        methods: list[dict] | None = None,
-        palette: tuple[str, ...] = PALETTE,
+        methods: Sequence[dict] = (),
+        palette: Sequence[str] = PALETTE,
         cmd: dict | None = None,
+        server_functions: Sequence[Callable] = (),
         **kwargs: Any,
     ) -> None:
         """Describe the methods by ``name, title, reads, live``."""
@@ -58,8 +61,8 @@ class SketchPad(gr.HTML):
             css_template=read_asset("pad.css"),
             js_on_load=read_asset("raster.js", "store.js", "pad.js"),
             apply_default_css=False,
-            server_functions=[palette_of],
-            methods=methods or [],
+            server_functions=[palette_of, *server_functions],
+            methods=list(methods),
             palette=list(palette),
             cmd=cmd,
             **kwargs,
@@ -118,17 +121,26 @@ def read_drawing(payload: Any) -> Drawing:
         found = " and ".join(f"{width} x {height}" for height, width in sorted(sizes))
         raise S2IError(f"the layers have different sizes ({found}): send them in one size.")
     lines, colors, photo = (layers.get(name) for name in ("lines", "colors", "photo"))
-    if colors is not None:
-        is_painted = colors[..., 3] >= 128
-        colors = np.where(is_painted[..., None], colors, 0).astype(np.uint8)
-        colors[..., 3] = np.where(is_painted, 255, 0)
     return Drawing(
-        lines=None
-        if lines is None
-        else image.on_paper(lines).mean(axis=2).round().astype(np.uint8),
-        colors=colors,
+        lines=None if lines is None else _find_ink(lines),
+        colors=None if colors is None else _find_paint(colors),
         photo=None if photo is None else image.on_paper(photo),
     )
+
+
+def _find_ink(layer: np.ndarray) -> np.ndarray:
+    """Return black ink with alpha, or any lines on paper, as (H, W) with ink 0."""
+    if not layer[..., :3].any():
+        return 255 - layer[..., 3]
+    return image.on_paper(layer).mean(axis=2).round().astype(np.uint8)
+
+
+def _find_paint(layer: np.ndarray) -> np.ndarray:
+    """Return the layer with every pixel painted (alpha 255) or bare (all 0)."""
+    is_painted = layer[..., 3] >= 128
+    paint = layer * is_painted[..., None]
+    paint[..., 3] = np.where(is_painted, 255, 0)
+    return paint
 
 
 def write_layer(array: np.ndarray) -> str:

@@ -22,7 +22,7 @@ from gradio.components import Component
 from s2i import image, weights
 from s2i.errors import S2IError
 from s2i.methods import METHODS
-from s2i.methods.base import Drawing, Method, Result
+from s2i.methods.base import Action, Drawing, Method, Result
 from s2i.ui.controls import make_components
 from s2i.ui.pad import HERE, SketchPad, read_asset, read_drawing, read_layer, write_layer
 from s2i.ui.results import Session, Stage, describe, show_result
@@ -42,6 +42,7 @@ COMMERCIAL = {
 }
 
 log = logging.getLogger(__name__)
+_loading: dict[str, tuple[int, int]] = {}  # weights on their way: bytes done, bytes in all
 _numbers = itertools.count(1)  # watched values have to differ from the one before
 
 
@@ -85,14 +86,14 @@ def build() -> gr.Blocks:
         gr.HTML(read_asset("header.html"), elem_id="header", apply_default_css=False)
         with gr.Row(elem_id="desk", equal_height=False):
             with gr.Column(elem_id="left", min_width=0):
-                pad = SketchPad(methods=about, elem_id="pad")
+                pad = SketchPad(methods=about, server_functions=[loading_of], elem_id="pad")
+                start_controls = gr.Row(elem_id="start-controls")
                 start = StartRow(
                     folder=str(EXAMPLES),
                     examples=find_examples(EXAMPLES, pairs),
                     chosen=chosen,
                     elem_id="start",
                 )
-                start_controls = gr.Row(elem_id="start-controls")
             with gr.Column(elem_id="right", min_width=0):
                 stage = Stage(elem_id="stage")
                 with gr.Tabs(elem_id="tabs"):
@@ -145,7 +146,7 @@ def _build_panel(
                 elem_classes=["control", "control-weights"],
             )
             shown = make_components(tuple(one for one in method.controls if not one.advanced))
-        with gr.Accordion("more", open=False, elem_classes="more"):
+        with gr.Accordion("more · about the weights", open=False, elem_classes="more"):
             with gr.Row(elem_classes="controls"):
                 hidden = make_components(tuple(one for one in method.controls if one.advanced))
             card = gr.HTML(_describe_weights(names[0] if names else None), elem_classes="card")
@@ -165,33 +166,33 @@ def _build_panel(
 
 
 def _build_action(
-    method: type[Method], action: Any, choice: gr.Dropdown, stage: Stage, pad: SketchPad
+    method: type[Method], action: Action, choice: gr.Dropdown, stage: Stage, pad: SketchPad
 ) -> None:
-    """Lay out one action: its settings, a place for its pictures, its button."""
-    with gr.Group(elem_classes="action"), gr.Row(elem_classes="controls"):
-        button = gr.Button(action.title, size="sm", min_width=100, elem_classes="act")
-        gr.HTML(f"<p>{html.escape(action.help)}</p>", elem_classes="help")
-        controls = make_components(action.controls)
-        uploads = []
+    """Lay out one action: a button, which asks for pictures where it needs some, and settings."""
+    with gr.Row(elem_classes=["action", "controls"]):
         if action.photos_high:
-            uploads = [
-                gr.File(
-                    label="pictures" if action.photos_high > 1 else "picture",
-                    file_count="multiple" if action.photos_high > 1 else "single",
-                    file_types=["image"],
-                    height=90,
-                    elem_classes="photos",
-                )
-            ]
-    button.click(
-        on_gpu(_make_action(method, action.name, bool(uploads), [*controls])),
-        [pad, choice, *uploads, *controls.values()],
+            button = gr.UploadButton(
+                f"{action.title}…",
+                file_count="multiple" if action.photos_high > 1 else "single",
+                file_types=["image"],
+                size="sm",
+                min_width=150,
+                elem_classes="act",
+            )
+        else:
+            button = gr.Button(action.title, size="sm", min_width=150, elem_classes="act")
+        gr.HTML(f"<p>{html.escape(action.help)}</p>", elem_classes="help", min_width=150)
+        controls = make_components(action.controls)
+    listen = button.upload if action.photos_high else button.click
+    listen(
+        on_gpu(_make_action(method, action, [*controls])),
+        [pad, choice, button, *controls.values()],
         stage,
         show_progress="hidden",
         concurrency_limit=1,
         concurrency_id="paint",
         api_visibility="private",
-        js="(...inputs) => { inputs[0] = window.s2i.pad.payload(); return inputs }",
+        js="(...inputs) => [window.s2i.pad.payloadForAction(), ...inputs.slice(1)]",
     )
 
 
@@ -237,7 +238,10 @@ def _make_painter(panels: list[Panel]) -> Callable[..., Stage]:
             chosen, *values = settings[span]
             values = dict(zip(panel.controls, values, strict=True))
             values = _refine_again(panel.method, values, payload.get("again", 0))
-            shown = _paint(panel.method, chosen, read_drawing(payload), values)
+            shown = _paint(
+                panel.method, chosen, read_drawing(payload), values,
+                is_preview=payload.get("is_preview") is True,
+            )  # fmt: skip
         except S2IError as error:
             shown = {"sentence": _as_sentence(error)}
         except Exception:
@@ -249,7 +253,12 @@ def _make_painter(panels: list[Panel]) -> Callable[..., Stage]:
 
 
 def _paint(
-    method: type[Method], chosen: str | None, drawing: Drawing, values: dict[str, Any]
+    method: type[Method],
+    chosen: str | None,
+    drawing: Drawing,
+    values: dict[str, Any],
+    *,
+    is_preview: bool = False,
 ) -> dict[str, Any]:
     loaded = _load(method, chosen)
     result = loaded.method.run(drawing, **values)
@@ -257,6 +266,7 @@ def _paint(
         *_, result = result
     return show_result(
         result,
+        is_preview=is_preview,
         about=describe(method, loaded.name, values),
         name=loaded.name,
         method=method.name,
@@ -282,7 +292,18 @@ def _load(method: type[Method], chosen: str | None) -> weights.Loaded:
     if not isinstance(chosen, str) or not chosen.startswith(f"{method.name}."):
         raise S2IError(f"'{chosen}' are no weights of {method.title}: choose others.")
     weights.find(chosen)
-    return weights.load(chosen)
+    try:
+        return weights.load(
+            chosen, on_progress=lambda done, whole: _loading.update({chosen: (done, whole)})
+        )
+    finally:
+        _loading.pop(chosen, None)
+
+
+def loading_of(name: Any) -> str | None:
+    """Answer the pad's question how far the weights ``name`` are; None when nothing is loading."""
+    done, whole = _loading.get(name, (0, 0)) if isinstance(name, str) else (0, 0)
+    return f"loading weights {done / 1e6:.1f} of {whole / 1e6:.1f} MB" if whole else None
 
 
 def _make_starter(panels: list[Panel]) -> Callable[..., SketchPad]:
@@ -334,22 +355,21 @@ def _make_chooser(panels: list[Panel]) -> Callable[[Any], list[Any]]:
     return choose
 
 
-def _make_action(
-    method: type[Method], name: str, has_photos: bool, controls: list[str]
-) -> Callable[..., Stage]:
-    def act(payload: Any, chosen: str, *rest: Any) -> Stage:
+def _make_action(method: type[Method], action: Action, controls: list[str]) -> Callable[..., Stage]:
+    def act(payload: Any, chosen: str, files: Any, *values: Any) -> Stage:
         """Return the stage's update with what the action made; never raise."""
         try:
-            files, values = (rest[0], rest[1:]) if has_photos else (None, rest)
-            paths = files if isinstance(files, list) else [files] if files else []
+            paths = files if isinstance(files, list) else [files] if action.photos_high else []
             photos = tuple(image.read_photo(path) for path in paths)
             loaded, settings = _load(method, chosen), dict(zip(controls, values, strict=True))
-            result = loaded.method.act(name, read_drawing(payload), photos, **settings)
-            title = next(one.title for one in method.actions if one.name == name)
+            result = loaded.method.act(action.name, read_drawing(payload), photos, **settings)
             shown = show_result(
-                result, about=f"{method.title} · {title}", name=f"{loaded.name}-{name}",
-                method=method.name, weights=loaded.name,
-            )  # fmt: skip
+                result,
+                about=f"{describe(method, loaded.name, {})} · {action.title.lower()}",
+                name=f"{loaded.name}-{action.name}",
+                method=method.name,
+                weights=loaded.name,
+            )
         except S2IError as error:
             shown = {"sentence": _as_sentence(error)}
         except Exception:

@@ -31,11 +31,10 @@ watch('shown', async () => {
   if (!result) return;
   const isNewest = !shown || !result.seq || !shown.seq || result.seq >= shown.seq;
   if (!isNewest) return;
-  if (result.loading) return s2i.pad?.showState('loading', result.loading);
   if (!result.picture) {
     element.classList.add('has-error');
     find('.sentence').textContent = result.sentence ?? '';
-    if (result.seq) s2i.pad?.painted(result);
+    s2i.pad?.painted(result);
     return;
   }
   shown = result;

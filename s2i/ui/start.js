@@ -9,6 +9,7 @@ const current = () => chosen[s2i.pad?.method?.name];
 const fileOf = (example, kind) => `gradio_api/file=${props.folder}/${example.weights}/${example.name}.${kind}.png`;
 
 function showExamples() {
+  showPhotoControls();
   const box = find('.examples'), weights = current();
   const own = props.examples.filter((example) => example.weights === weights);
   if (box.dataset.weights === weights) return;
@@ -45,7 +46,15 @@ function chooseWeights(method, weights) {
 
 function setPhoto(url) {
   photo = url;
-  document.body.toggleAttribute('data-photo', Boolean(url));
+  showPhotoControls();
+}
+
+// The settings of "start from a photo" are there while a photo is, those of the visible method.
+function showPhotoControls() {
+  const own = `start-of-${s2i.pad.method?.name}`;
+  for (const row of document.querySelectorAll('.start-of')) {
+    row.classList.toggle('is-on', Boolean(photo) && row.classList.contains(own));
+  }
 }
 
 function sendPhoto() {
@@ -112,6 +121,7 @@ function openFirst() {
 s2i.start = {
   openPhoto, openFirst, chooseWeights, showExamples, resend: sendPhoto,
   get photo() { return photo; },
+  get weights() { return current(); },
   setWeights(method, weights) {
     chosen[method] = weights;
     showExamples();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ class StartRow(gr.HTML):
         value: Any = None,
         *,
         folder: str = "",
-        examples: list[dict] | None = None,
+        examples: Sequence[dict] = (),
         chosen: dict[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -33,7 +34,7 @@ class StartRow(gr.HTML):
             js_on_load=read_asset("start.js"),
             apply_default_css=False,
             folder=folder,
-            examples=examples or [],
+            examples=list(examples),
             chosen=chosen or {},
             **kwargs,
         )

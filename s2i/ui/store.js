@@ -29,6 +29,5 @@ const store = {
   get: (name, id) => inStore(name, 'readonly', (s) => s.get(id)),
   all: async (name) => (await inStore(name, 'readonly', (s) => s.getAll())) ?? [],
   put: (name, item) => inStore(name, 'readwrite', (s) => s.put(item)),
-  clear: (name) => inStore(name, 'readwrite', (s) => s.clear()),
   drop: (name, id) => inStore(name, 'readwrite', (s) => s.delete(id)),
 };

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import sys
@@ -10,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
 import fakes
@@ -33,8 +29,14 @@ def zoo(tmp_path_factory):
         patch.setattr(page, "METHODS", fakes.METHODS)
         patch.setattr(page, "EXAMPLES", fakes.write_examples(folder / "examples"))
         patch.setenv("S2I_MANIFEST", str(fakes.write_zoo(folder, weights.save)))
+        patch.setenv("S2I_DEVICE", "cpu")
         patch.delenv("S2I_WEIGHTS", raising=False)
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def no_settings(zoo):
+    """Keep the zoo's settings: the served page needs them through all tests."""
 
 
 @pytest.fixture(scope="session")
