@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # Both are read when the libraries are imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -338,16 +339,23 @@ def run_page(bench: Bench) -> None:
     )
 
 
-def time_networks(method: Pirec) -> list[tuple[float, float]]:
-    """Return a list that grows by (end, seconds) at each pass through a network of ``method``."""
-    times: list[tuple[float, float]] = []
+def time_networks(method: Pirec) -> list[float]:
+    """Return a list that gets the seconds inside networks of each picture that is painted."""
+    pictures: list[float] = []
     started: list[float] = []
+
+    def begin(network: torch.nn.Module, _: object) -> None:
+        if network is method.generator:
+            pictures.append(0.0)
+        started.append(time.perf_counter())
+
+    def end(*_: object) -> None:
+        pictures[-1] += time.perf_counter() - started.pop()
+
     for network in (method.generator, method.refiner):
-        network.register_forward_pre_hook(lambda *_: started.append(time.perf_counter()))
-        network.register_forward_hook(
-            lambda *_: times.append((time.perf_counter(), time.perf_counter() - started.pop()))
-        )
-    return times
+        network.register_forward_pre_hook(begin)
+        network.register_forward_hook(end)
+    return pictures
 
 
 def time_plain_networks(bench: Bench, method: Pirec, size_px: int) -> float:
@@ -361,7 +369,7 @@ def time_plain_networks(bench: Bench, method: Pirec, size_px: int) -> float:
 
 
 def measure_strokes(
-    bench: Bench, tab, times: list[tuple[float, float]], size_px: int
+    bench: Bench, tab: Any, times: list[float], size_px: int
 ) -> tuple[float, float, float]:
     """Return medians: ms from pen-up to the last picture, ms of its networks, renewals a second."""
     tab.locator(".control-detail input").first.click()
@@ -388,7 +396,7 @@ def measure_strokes(
         seen = tab.evaluate("bench")
         last = max(seen["pictures"], default=seen["up"])
         totals.append(max(0.0, last - seen["up"]))
-        networks.append(1e3 * sum(seconds for _, seconds in times[-2:]))
+        networks.append(1e3 * times[-1])
         while_down = [at for at in seen["pictures"] if seen["down"] < at <= seen["up"]]
         renewals.append(1e3 * len(while_down) / (seen["up"] - seen["down"]))
     return tuple(statistics.median(values) for values in (totals, networks, renewals))
