@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 
 import pytest
+
+# Read when torch is imported: threads that wait for each other in a loop, on a machine that does
+# something else besides, cost ten times the time of the small networks here.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _sheets = pytest.StashKey[list]()
 
