@@ -8,6 +8,10 @@ import socket
 
 import pytest
 
+# Read when torch is imported: threads that wait for each other in a loop, on a machine that does
+# something else besides, cost ten times the time of the small networks here.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 _sheets = pytest.StashKey[list]()
 
 

@@ -340,7 +340,6 @@ def command(script, *options, folder=ROOT):
     )
 
 
-@pytest.mark.slow
 def test_the_command_trains_what_can_be_published_loaded_and_run(zoo, monkeypatch):
     monkeypatch.setattr(methods, "METHODS", (Pirec,))
     options = "--steps 6 --size-px 32 --width 4 --critic-width 4 --batch 4 --workers 0 --cpu"
