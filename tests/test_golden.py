@@ -49,9 +49,12 @@ def spread():
 
 
 def paint(generator):
+    """The middle of what a random network paints, its contrast stretched so that changes show."""
     torch.manual_seed(0)
     method = Pirec(generator=generator, width=4).eval()
-    return image.resize(method.run(drawing(), refine=1).pictures[0], (64, 64))
+    picture = method.run(drawing(), refine=1).pictures[0][32:96, 32:96].astype(float)
+    low, high = np.percentile(picture, (1, 99), axis=(0, 1))
+    return np.clip(255 * (picture - low) / (high - low), 0, 255).round().astype(np.uint8)
 
 
 MADE = {
