@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from s2i import image, palette
-from s2i.edges import canny, thin_lines
+from s2i.edges import find_lines, thin_lines
 from s2i.errors import S2IError
 from s2i.layers import PatchCritic
 from s2i.methods.pirec import CHANNELS, Pirec, to_inputs, with_picture
@@ -150,7 +150,7 @@ def draw_lines(
     if own_lines is not None and rng.random() < config.given_lines:
         lines = thin_lines(own_lines, size)
     else:
-        lines = canny(photo, sigma_px=rng.uniform(2.0, 5.4) * config.size_px / 128)
+        lines = find_lines(photo, sigma=rng.uniform(2.0, 5.4))
     if config.by_hand and rng.random() < 0.5:
         lines = hands.warp_lines(lines, rng)
     if rng.random() < 0.05:

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from s2i import image, palette
-from s2i.edges import canny, thin_lines
+from s2i.edges import find_lines, thin_lines
 from s2i.errors import S2IError
 from s2i.layers import ResidualBlock, Upsample, make_norm
 from s2i.methods.base import (
@@ -298,8 +298,7 @@ class Pirec(Method):
         size = cls._working_size(photo.shape[:2], min(512, round(_side(photo.shape[:2]))))
         scale = _side(size) / 128
         small = image.resize(photo, size)
-        sigma_px = settings["sigma"] * scale  # and as much as it is wider, gradients are weaker
-        lines = canny(small, sigma_px=sigma_px, low=0.1 / scale, high=0.2 / scale)
+        lines = find_lines(small, sigma=settings["sigma"])
         if scale > 1.5:
             lines = cv2.erode(lines, np.ones((round(scale), round(scale)), np.uint8))
         domain = palette.color_domain(small, colors=settings["colors"], blur_px=settings["blur"])
@@ -318,7 +317,7 @@ class Pirec(Method):
         if refine < 1:
             raise S2IError("refine must be at least 1 to refine a picture, got 0.")
         size = self._working_size(photo.shape[:2], self.size_px)
-        lines = canny(image.resize(photo, size), sigma_px=2.5 * self.size_px / 128)
+        lines = find_lines(image.resize(photo, size))
         blank = np.zeros((*size, 4), np.uint8)
         picture = self._forward(
             lines, blank, refine=refine, start=image.to_tensor(image.resize(photo, size))

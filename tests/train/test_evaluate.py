@@ -52,8 +52,7 @@ class Painter:
     """Knows every photo by its lines: obeys colors everywhere, or leaves dabs as dots."""
 
     def __init__(self, samples, *, spreads: bool):
-        sigma_px = 2.5 * SIZE_PX / 128
-        self.known = {edges.canny(s.photo, sigma_px=sigma_px).tobytes(): s.photo for s in samples}
+        self.known = {edges.find_lines(s.photo).tobytes(): s.photo for s in samples}
         self.spreads = spreads
 
     def __call__(self, drawing: Drawing, *, refine: int = 0) -> Result:
