@@ -13,7 +13,7 @@ from s2i.methods.base import Drawing, Result
 from train import evaluate
 from train.data import Sample
 
-SIZE_PX = 48
+SIZE_PX = 96
 
 
 class Distance:
@@ -36,8 +36,9 @@ def make_photo(number: int) -> np.ndarray:
     """Two flat areas with a soft pattern that the color domain loses."""
     random = np.random.default_rng(number)
     y, x = np.mgrid[:SIZE_PX, :SIZE_PX]
-    colors = random.integers(40, 216, (2, 3))
-    photo = colors[(x > y).astype(int)] + 12 * np.sin(x[..., None] / 2 + number)
+    colors = np.stack([random.integers(20, 90, 3), random.integers(150, 236, 3)])
+    is_right = x > y + random.integers(-8, 9)
+    photo = colors[is_right.astype(int)] + 12 * np.sin(x[..., None] / 2 + number)
     return np.clip(photo, 0, 255).astype(np.uint8)
 
 
