@@ -49,6 +49,16 @@ def canny(
     return 255 - edges
 
 
+def find_lines(photo: np.ndarray, *, sigma: float = 2.5) -> np.ndarray:
+    """Return the same Canny lines at any size: PI-REC's way from a photo to its lines.
+
+    ``sigma`` is in pixels of a picture of 128 px. It grows with the side of ``photo``, and the
+    thresholds fall as it grows, because wider gradients are weaker ones. (H, W, 3) -> (H, W).
+    """
+    scale = math.sqrt(photo.shape[0] * photo.shape[1]) / 128
+    return canny(photo, sigma_px=sigma * scale, low=0.1 / scale, high=0.2 / scale)
+
+
 def xdog(
     photo: np.ndarray,
     *,

@@ -1,11 +1,43 @@
-"""Only loopback is reachable from tests; a small zoo of weights for those that want one."""
+"""Only loopback is reachable from tests; golden pictures; a small zoo of weights."""
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 
 import pytest
+
+# Read when torch is imported: threads that wait for each other in a loop, on a machine that does
+# something else besides, cost ten times the time of the small networks here.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+_sheets = pytest.StashKey[list]()
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="rewrite the golden pictures that changed, with a sheet of before, after, difference",
+    )
+
+
+def pytest_configure(config):
+    config.stash[_sheets] = []
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for sheet in config.stash[_sheets]:
+        terminalreporter.write_line(f"golden picture rewritten, look at {sheet}")
+
+
+@pytest.fixture
+def sheets(request):
+    """Return the list of sheets to name when the tests are done; None when not updating."""
+    is_updating = request.config.getoption("--update-golden")
+    return request.config.stash[_sheets] if is_updating else None
+
 
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 
@@ -38,6 +70,27 @@ def only_loopback():
         patch.setattr(socket.socket, "connect", connect)
         patch.setattr(socket.socket, "connect_ex", connect_ex)
         yield
+
+
+def _refuse_skip(report, *, is_allowed: bool = False):
+    """Turn a skip into a failure where ``S2I_NO_SKIPS`` asks for it; the reason stays."""
+    is_asked = os.environ.get("S2I_NO_SKIPS") == "1"
+    if is_asked and report.skipped and not is_allowed and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"S2I_NO_SKIPS lets nothing skip: {report.longrepr[2]}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Let only tests that need a GPU skip."""
+    return _refuse_skip((yield), is_allowed=item.get_closest_marker("gpu") is not None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    """Let no module skip."""
+    return _refuse_skip((yield))
 
 
 @pytest.fixture(autouse=True)

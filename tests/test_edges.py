@@ -233,3 +233,15 @@ def test_any_size_works(size):
     lines = edges.canny(photo)
     assert lines.shape == edges.xdog(photo).shape == edges.read_ink(lines).shape == size
     assert edges.thin_lines(lines, (5, 8)).shape == (5, 8)
+
+
+def test_the_same_lines_are_found_at_any_size():
+    y, x = np.mgrid[:512, :512]
+    disc = np.where((x - 256) ** 2 + (y - 256) ** 2 < 150**2, 60, 200).astype(np.uint8)
+    photo = np.dstack([disc] * 3)
+    shares = {}
+    for side in (64, 128, 256, 512):
+        small = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
+        ink = edges.find_lines(small) == 0
+        shares[side] = ink.sum() / side
+    assert min(shares.values()) > 0.8 * max(shares.values()) > 0

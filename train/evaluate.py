@@ -172,10 +172,9 @@ PROTOCOLS: dict[str, Callable[[Task], Report]] = {"pirec": evaluate_pirec}
 
 
 def _draw_case(photo: np.ndarray, seed: int, number: int) -> _Case:
-    scale = photo.shape[0] / 128
     return _Case(
         photo,
-        edges.canny(photo, sigma_px=2.5 * scale),
+        edges.find_lines(photo),
         palette.color_domain(photo, colors=3, blur_px=25, soften_px=3),
         np.random.default_rng([seed, number]),
     )
@@ -197,7 +196,7 @@ def _score_all(
     photos = [case.photo for case in cases]
     lpips, features = task.lpips(pictures, photos), task.features.distance(pictures, photos)
     for index, (row, picture, case) in enumerate(zip(rows, pictures, cases, strict=True)):
-        drawn = edges.canny(picture, sigma_px=2.5 * case.scale)
+        drawn = edges.find_lines(picture)
         scores = {
             "lpips": float(lpips[index]),
             "features": float(features[index]),

@@ -161,7 +161,7 @@ def recolor(
     """
     regions = find_regions(domain)
     sizes = np.bincount(regions.ravel()).astype(float)
-    sizes[sizes < 0.003 * regions.size] = 0
+    sizes[sizes < min(0.003 * regions.size, sizes.max())] = 0
     chance = np.sqrt(sizes)
     chosen = regions == rng.choice(len(sizes), p=chance / chance.sum())
     weight = cv2.GaussianBlur(chosen.astype(np.float32), (0, 0), 1.0)[..., None]

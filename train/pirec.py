@@ -35,7 +35,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from s2i import image, palette
-from s2i.edges import canny, thin_lines
+from s2i.edges import find_lines, thin_lines
+from s2i.errors import S2IError
 from s2i.layers import PatchCritic
 from s2i.methods.pirec import CHANNELS, Pirec, to_inputs, with_picture
 from train import engine, hands, publish
@@ -104,12 +105,15 @@ class Draws:
 
 
 def augment(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
-    """Flip, move, turn a little and tint a picture, and its lines with it."""
+    """Flip, move, turn, scale and tint a picture, and its lines with it.
+
+    Far enough that the network paints what the lines say, not what mostly lies in that place.
+    """
     photo, lines = sample.photo, sample.lines
     side = photo.shape[0]
-    turn, zoom = rng.uniform(-4, 4), rng.uniform(0.97, 1.1)
+    turn, zoom = rng.uniform(-8, 8), rng.uniform(0.8, 1.25)
     matrix = cv2.getRotationMatrix2D((side / 2, side / 2), turn, zoom)
-    matrix[:, 2] += rng.uniform(-0.03, 0.03, 2) * side
+    matrix[:, 2] += rng.uniform(-0.08, 0.08, 2) * side
     if rng.random() < 0.5:
         matrix = matrix @ np.array([[-1, 0, side - 1], [0, 1, 0], [0, 0, 1.0]])
 
@@ -146,7 +150,7 @@ def draw_lines(
     if own_lines is not None and rng.random() < config.given_lines:
         lines = thin_lines(own_lines, size)
     else:
-        lines = canny(photo, sigma_px=rng.uniform(2.0, 5.4) * config.size_px / 128)
+        lines = find_lines(photo, sigma=rng.uniform(2.0, 5.4))
     if config.by_hand and rng.random() < 0.5:
         lines = hands.warp_lines(lines, rng)
     if rng.random() < 0.05:
@@ -184,7 +188,13 @@ class PirecTrainer(engine.Trainer):
     published = ("generator", "refiner")
 
     def __init__(self, config: PirecConfig) -> None:
-        """Build what ``config`` describes, weights drawn at random."""
+        """Build what ``config`` describes, weights drawn at random.
+
+        Raises:
+            S2IError: a weight for the style without a network to measure it.
+        """
+        if config.style and config.perceptual == "none":
+            raise S2IError("style needs a perceptual network: name one, or set style to 0.")
         self.config = config
         self.phase = "imitation"
         method = Pirec(**self.method_kwargs)

@@ -13,7 +13,7 @@ from s2i.methods.base import Drawing, Result
 from train import evaluate
 from train.data import Sample
 
-SIZE_PX = 48
+SIZE_PX = 96
 
 
 class Distance:
@@ -36,8 +36,9 @@ def make_photo(number: int) -> np.ndarray:
     """Two flat areas with a soft pattern that the color domain loses."""
     random = np.random.default_rng(number)
     y, x = np.mgrid[:SIZE_PX, :SIZE_PX]
-    colors = random.integers(40, 216, (2, 3))
-    photo = colors[(x > y).astype(int)] + 12 * np.sin(x[..., None] / 2 + number)
+    colors = np.stack([random.integers(20, 90, 3), random.integers(150, 236, 3)])
+    is_right = x > y + random.integers(-8, 9)
+    photo = colors[is_right.astype(int)] + 12 * np.sin(x[..., None] / 2 + number)
     return np.clip(photo, 0, 255).astype(np.uint8)
 
 
@@ -52,8 +53,7 @@ class Painter:
     """Knows every photo by its lines: obeys colors everywhere, or leaves dabs as dots."""
 
     def __init__(self, samples, *, spreads: bool):
-        sigma_px = 2.5 * SIZE_PX / 128
-        self.known = {edges.canny(s.photo, sigma_px=sigma_px).tobytes(): s.photo for s in samples}
+        self.known = {edges.find_lines(s.photo).tobytes(): s.photo for s in samples}
         self.spreads = spreads
 
     def __call__(self, drawing: Drawing, *, refine: int = 0) -> Result:
@@ -67,7 +67,8 @@ class Painter:
             return Result(pictures=(photo // 2 * 2,))
         if self.spreads and not is_painted.all() and is_painted.any():
             domain = palette.color_domain(photo)
-            is_true = (colors[is_painted][:, :3] == domain[is_painted]).all()
+            is_same = (colors[is_painted][:, :3] == domain[is_painted]).all(axis=1)
+            is_true = is_same.mean() > 0.5  # a dab may reach over its area's border
             picture = domain if is_true else palette.turn_hue(domain, 120)
         return Result(pictures=(picture,))
 

@@ -1,0 +1,32 @@
+"""Every recipe is one that its trainer takes, and every shipped weight has one."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from s2i import weights
+from s2i.methods import METHODS
+from train import engine
+
+RECIPES = sorted((Path(__file__).resolve().parents[2] / "train" / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_holds_settings_of_its_trainer(path):
+    name = path.stem.partition("_")[0]
+    trainer = importlib.import_module(f"train.{name}")
+    config = getattr(trainer, f"{name.title()}Config")
+    settings = engine.read_recipe(config, path)
+    assert engine.parse(config, ["--recipe", str(path)]) == config(**settings)
+    assert "data" not in settings
+
+
+def test_every_shipped_weight_has_a_recipe():
+    names = {path.name for path in RECIPES}
+    for entry in weights.entries():
+        assert entry.recipe == f"{entry.name.replace('.', '_', 1)}.toml"
+        assert entry.recipe in names
+    assert {name.partition("_")[0] for name in names} <= {method.name for method in METHODS}
