@@ -1,0 +1,193 @@
+"""What a browser sends is checked before it is believed; the named API."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import sys
+import types
+import zlib
+
+import numpy as np
+import pytest
+
+from s2i import image
+from s2i.errors import S2IError
+from s2i.methods.base import Choice, Control, Result, Slider, Toggle
+from s2i.ui import page
+from s2i.ui.controls import make_component
+from s2i.ui.pad import PREFIX, palette_of, read_drawing, read_layer, write_layer
+from s2i.ui.results import describe, show_result
+from s2i.ui.start import find_examples
+
+
+def png(width, height):
+    """Return a PNG that claims a size and holds nothing."""
+
+    def chunk(kind, content):
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IEND", b"")
+
+
+def url(content):
+    return PREFIX + base64.b64encode(content).decode()
+
+
+def layer(height=20, width=30, rgba=(0, 0, 0, 0)):
+    return np.full((height, width, 4), rgba, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (None, "must be a PNG"),
+        (7, "must be a PNG"),
+        (["data:image/png;base64,"], "must be a PNG"),
+        ("data:image/svg+xml;base64,AAAA", "must be a PNG"),
+        ("/etc/passwd", "must be a PNG"),
+        (PREFIX + "!!!", "not valid base64"),
+        (PREFIX + "äöü", "not valid base64"),
+        (PREFIX + "A" * 2_000_001, "at most 2 MB"),
+        (url(b"GIF89a" + bytes(40)), "not a PNG"),
+        (url(b"eggs, milk"), "not a PNG"),
+        (url(b""), "not a PNG"),
+        (url(png(20_000, 20_000)), "20000 x 20000"),
+        (url(png(0, 5)), "0 x 5"),
+        (url(png(64, 64)), "damaged"),
+        (url(image.encode_png(layer())[:60]), "damaged"),
+    ],
+)
+def test_a_bad_layer_gets_a_sentence(value, sentence):
+    with pytest.raises(S2IError, match=sentence):
+        read_layer(value)
+
+
+def test_a_layer_comes_back_as_it_was_sent():
+    content = np.random.default_rng(0).integers(0, 255, (40, 30, 4), np.uint8)
+    assert np.array_equal(read_layer(write_layer(content)), content)
+
+
+def test_lines_are_ink_with_alpha_or_ink_on_paper():
+    ink = layer()
+    ink[5, :, 3] = 255
+    ink[6, :, 3] = 100
+    lines = read_drawing({"lines": write_layer(ink)}).lines
+    assert (lines[5] == 0).all() and (lines[6] == 155).all() and (lines[7] == 255).all()
+    paper = np.full((20, 30), 255, np.uint8)
+    paper[5] = 0
+    assert np.array_equal(read_drawing({"lines": write_layer(paper)}).lines, paper)
+
+
+def test_colors_are_painted_or_bare():
+    colors = layer(rgba=(10, 20, 30, 127))
+    colors[3] = (200, 100, 50, 128)
+    found = read_drawing({"colors": write_layer(colors)}).colors
+    assert (found[3] == (200, 100, 50, 255)).all()
+    assert not found[4:].any()
+
+
+@pytest.mark.parametrize("payload", [None, [], "x", 3])
+def test_no_drawing_gets_a_sentence(payload):
+    with pytest.raises(S2IError, match="no drawing came"):
+        read_drawing(payload)
+
+
+def test_layers_of_two_sizes_get_a_sentence():
+    with pytest.raises(S2IError, match="different sizes"):
+        read_drawing({"lines": write_layer(layer()), "colors": write_layer(layer(width=31))})
+
+
+def test_palette_of_a_picture_or_a_sentence():
+    photo = np.zeros((32, 32, 3), np.uint8)
+    photo[16:] = (220, 40, 60)
+    answer = palette_of(write_layer(photo))["palette"]
+    assert all(len(color) == 7 and int(color[1:], 16) >= 0 for color in answer)
+    assert "sentence" in palette_of("nothing")
+
+
+def test_every_kind_of_control_has_a_component():
+    shared = {"label": "X", "help": "x"}
+    slider = make_component(Slider(name="a", default=2, low=0, high=5, **shared))
+    assert (slider.minimum, slider.maximum, slider.value, slider.step) == (0, 5, 2, 1)
+    choice = make_component(Choice(name="b", default=2, options=(1, 2), **shared))
+    assert [value for _, value in choice.choices] == [1, 2] and choice.value == 2
+    assert make_component(Toggle(name="c", default=True, **shared)).value is True
+    with pytest.raises(TypeError):
+        make_component(Control(name="d", default=0, **shared))
+
+
+def test_a_caption_names_what_differs_and_the_seed(zoo):
+    blot = page.METHODS[0]
+    values = {"refine": 2, "lighten": True, "detail": 128, "seed": 4}
+    assert describe(blot, "blot.soft", values) == "Blot · soft · refine 2 · lighten on · seed 4"
+
+
+def test_a_preview_is_a_jpeg_and_a_result_a_png():
+    picture = np.full((20, 30, 3), 99, np.uint8)
+    result = Result(pictures=(picture, picture), captions=("a", "b"), frames=(picture, picture))
+    preview = show_result(result, is_preview=True)
+    assert preview["picture"].startswith("data:image/jpeg") and "pictures" not in preview
+    full = show_result(result, about="x")
+    assert np.array_equal(read_layer(full["picture"])[..., :3], picture)
+    assert full["captions"] == ["a", "b"] and full["gif"].startswith("data:image/gif")
+
+
+def test_only_pairs_are_examples(tmp_path):
+    for name in ("one.lines.png", "one.colors.png", "two.lines.png"):
+        image.write(tmp_path / "blot.soft" / name, layer())
+    found = find_examples(tmp_path, [("blot", "blot.soft"), ("blot", "blot.none")])
+    assert found == [{"method": "blot", "weights": "blot.soft", "name": "one"}]
+
+
+def test_painting_never_raises():
+    paint = page._make_painter([])
+    for payload in (None, {}, {"seq": "x", "method": []}, {"method": "blot"}):
+        assert "no such method" in paint(payload).props["shown"]["sentence"].lower()
+
+
+def test_weights_of_another_method_are_refused(zoo):
+    with pytest.raises(S2IError, match="no weights of Blot"):
+        page._load(page.METHODS[0], "outline.blue")
+    with pytest.raises(S2IError, match="no weights for Blot"):
+        page._load(page.METHODS[0], None)
+    with pytest.raises(S2IError, match="there is no weight"):
+        page._load(page.METHODS[0], "blot.../../etc")
+
+
+def test_the_card_says_whether_pictures_may_be_sold(zoo):
+    card = page._describe_weights("blot.soft")
+    assert "commercially" in card and "<dd>yes</dd>" in card and "came with the code" in card
+
+
+def test_zero_gpu_is_used_on_a_space_only(monkeypatch):
+    fake = types.SimpleNamespace(GPU=lambda function: ("on gpu", function))
+    monkeypatch.setitem(sys.modules, "spaces", fake)
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert page.on_gpu(len) is len
+    monkeypatch.setenv("SPACE_ID", "somebody/s2i")
+    assert page.on_gpu(len) == ("on gpu", len)
+
+
+def test_the_named_api_paints_a_picture(site):
+    from gradio_client import Client
+    from gradio_client.exceptions import AppError
+
+    client = Client(site, verbose=False)
+    ink, paint = layer(40, 60), layer(40, 60, (200, 30, 30, 255))
+    ink[20, :, 3] = 255
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(named) == {"/paint_blot", "/paint_outline", "/paint_slow"}
+    answer = client.predict(
+        write_layer(ink), write_layer(paint), "blot.warm", {"refine": 2}, api_name="/paint_blot"
+    )
+    picture = read_layer(answer["picture"])
+    assert picture.shape == (40, 60, 4)
+    assert tuple(picture[20, 30, :3]) == (0, 0, 0) and picture[2, 2, 0] == 255
+    assert answer["about"] == "Blot · warm · refine 2 · seed 0"
+    with pytest.raises(AppError, match="must be a PNG"):
+        client.predict("junk", api_name="/paint_blot")
+    with pytest.raises(AppError, match="settings here are"):
+        client.predict(write_layer(ink), "", "", {"colour": 1}, api_name="/paint_outline")
