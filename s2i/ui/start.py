@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from s2i import image
 from s2i.ui.pad import read_asset
 
 
@@ -45,11 +46,17 @@ class StartRow(gr.HTML):
 
 
 def find_examples(folder: Path, names: list[tuple[str, str]]) -> list[dict[str, str]]:
-    """List the examples of every (method, weights): pairs of NAME.lines.png and NAME.colors.png."""
+    """List the examples of every (method, weights), the most painted first.
+
+    An example is a pair of NAME.lines.png and NAME.colors.png in ``folder`` / weights.
+    """
     found = []
     for method, weights in names:
-        for lines in sorted((folder / weights).glob("*.lines.png")):
-            name = lines.name.removesuffix(".lines.png")
-            if lines.with_name(f"{name}.colors.png").is_file():
-                found.append({"method": method, "weights": weights, "name": name})
+        shares = {}
+        for path in sorted((folder / weights).glob("*.colors.png")):
+            name = path.name.removesuffix(".colors.png")
+            if path.with_name(f"{name}.lines.png").is_file():
+                shares[name] = (image.read_layer(path)[..., 3] > 0).mean()
+        ordered = sorted(shares, key=shares.__getitem__, reverse=True)
+        found += [{"method": method, "weights": weights, "name": name} for name in ordered]
     return found
