@@ -59,6 +59,21 @@ def find_lines(photo: np.ndarray, *, sigma: float = 2.5) -> np.ndarray:
     return canny(photo, sigma_px=sigma * scale, low=0.1 / scale, high=0.2 / scale)
 
 
+def stretch_contrast(photo: np.ndarray) -> np.ndarray:
+    """Return ``photo`` with its darkest and lightest hundredth moved to black and white.
+
+    One map for all channels, so hues stay. (H, W, 3) uint8 -> (H, W, 3) uint8; flat ones stay.
+
+    >>> stretch_contrast(np.array([[[100] * 3, [110] * 3]], np.uint8))[0, :, 0].tolist()
+    [0, 255]
+    """
+    low, high = np.percentile(photo, (1, 99))
+    if high <= low:
+        return photo.copy()
+    table = np.clip((np.arange(256) - low) * 255 / (high - low), 0, 255)
+    return np.rint(table).astype(np.uint8)[photo]
+
+
 def xdog(
     photo: np.ndarray,
     *,

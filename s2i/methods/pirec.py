@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from s2i import image, palette
-from s2i.edges import find_lines, thin_lines
+from s2i.edges import find_lines, stretch_contrast, thin_lines
 from s2i.errors import S2IError
 from s2i.layers import ResidualBlock, Upsample, make_norm
 from s2i.methods.base import (
@@ -299,6 +299,8 @@ class Pirec(Method):
         scale = _side(size) / 128
         small = image.resize(photo, size)
         lines = find_lines(small, sigma=settings["sigma"])
+        if (lines == 0).sum() < _side(size):  # a dim photo: less than one line across it
+            lines = find_lines(stretch_contrast(small), sigma=settings["sigma"])
         if scale > 1.5:
             lines = cv2.erode(lines, np.ones((round(scale), round(scale)), np.uint8))
         domain = palette.color_domain(small, colors=settings["colors"], blur_px=settings["blur"])

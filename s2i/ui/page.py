@@ -261,9 +261,10 @@ def _paint(
     is_preview: bool = False,
 ) -> dict[str, Any]:
     loaded = _load(method, chosen)
-    result = loaded.method.run(drawing, **values)
-    if not isinstance(result, Result):
-        *_, result = result
+    with weights.inference(loaded.device):
+        result = loaded.method.run(drawing, **values)
+        if not isinstance(result, Result):
+            *_, result = result
     return show_result(
         result,
         is_preview=is_preview,
@@ -362,7 +363,8 @@ def _make_action(method: type[Method], action: Action, controls: list[str]) -> C
             paths = files if isinstance(files, list) else [files] if action.photos_high else []
             photos = tuple(image.read_photo(path) for path in paths)
             loaded, settings = _load(method, chosen), dict(zip(controls, values, strict=True))
-            result = loaded.method.act(action.name, read_drawing(payload), photos, **settings)
+            with weights.inference(loaded.device):
+                result = loaded.method.act(action.name, read_drawing(payload), photos, **settings)
             shown = show_result(
                 result,
                 about=f"{describe(method, loaded.name, {})} · {action.title.lower()}",

@@ -356,3 +356,10 @@ def test_strips_need_a_drawing(skip):
     for name, maps in (("style_strip", (photo(),)), ("interpolate", (photo(), photo()))):
         with pytest.raises(S2IError, match="the drawing is empty"):
             skip.act(name, Drawing(), maps)
+
+
+def test_a_dim_photo_starts_with_lines_too():
+    y, x = np.mgrid[:128, :128]
+    disc = np.where((x - 64) ** 2 + (y - 64) ** 2 < 40**2, 24, 34).astype(np.uint8)
+    drawing = Pirec.start_from(np.dstack([disc] * 3))
+    assert (drawing.lines == 0).sum() > 150
