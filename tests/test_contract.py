@@ -171,3 +171,7 @@ def test_names_are_unique_and_found():
     assert [find_method(name) for name in names] == list(METHODS)
     with pytest.raises(S2IError, match=r"no method 'nothing'; there are: pirec"):
         find_method("nothing")
+
+
+def test_previews_set_controls_that_are_there(method):
+    check_values(method.controls, dict(method.preview))

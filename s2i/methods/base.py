@@ -5,8 +5,9 @@ The page, the command line and the README's tables are generated from these decl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -171,6 +172,7 @@ class Method(nn.Module):
     So ``state_dict()`` carries every network under its own prefix (``generator.``, ``refiner.``),
     and ``Class(**kwargs)`` plus that dictionary rebuilds the method from its file alone.
     A subclass keeps the arguments it was built with in ``self.kwargs`` (JSON values only).
+    ``preview`` holds the controls' values while the pen is down, where they differ: what is fast.
     """
 
     name: ClassVar[str]
@@ -180,6 +182,7 @@ class Method(nn.Module):
     live: ClassVar[bool] = False
     size_multiple: ClassVar[int] = 1
     controls: ClassVar[tuple[Control, ...]] = ()
+    preview: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     actions: ClassVar[tuple[Action, ...]] = ()
     start_controls: ClassVar[tuple[Control, ...]] = ()
 

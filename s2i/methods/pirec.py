@@ -183,6 +183,7 @@ class Pirec(Method):
             advanced=True,
         ),
     )
+    preview: ClassVar[Mapping[str, Any]] = {"refine": 0}
     start_controls = (
         Slider(
             name="sigma",

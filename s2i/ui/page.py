@@ -238,10 +238,11 @@ def _make_painter(panels: list[Panel]) -> Callable[..., Stage]:
             chosen, *values = settings[span]
             values = dict(zip(panel.controls, values, strict=True))
             values = _refine_again(panel.method, values, payload.get("again", 0))
-            shown = _paint(
-                panel.method, chosen, read_drawing(payload), values,
-                is_preview=payload.get("is_preview") is True,
-            )  # fmt: skip
+            is_preview = payload.get("is_preview") is True
+            if is_preview:
+                values |= panel.method.preview
+            drawing = read_drawing(payload)
+            shown = _paint(panel.method, chosen, drawing, values, is_preview=is_preview)
         except S2IError as error:
             shown = {"sentence": _as_sentence(error)}
         except Exception:
