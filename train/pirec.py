@@ -10,8 +10,8 @@ The paper (arXiv 1903.10146) describes three phases and never published their tr
 
 1. *imitation*: the picture itself under strokes of bare paper -> the picture;
 2. *generating*: lines and colours, drawn as people draw them -> the picture;
-3. *refining*: what the averaged phase-2 generator painted (half of the samples; else the picture
-   blurred and noisy) -> the picture, by a copy of that generator.
+3. *refining*: what the averaged phase-2 generator painted (some samples: the picture blurred and
+   noisy) -> the picture, by a copy of that generator.
 
 Generator and critic are carried from phase to phase. Hyperparameter confusion (section 3.4 of the
 paper) draws line detail, number of colours and both median filters afresh for every sample.
@@ -62,12 +62,14 @@ class PirecConfig(RunConfig):
     imitation_images: int = setting(1_000, "length of the first phase")
     generating_images: int = setting(6_500, "length of the second phase")
     refining_images: int = setting(2_500, "length of the third phase")
+    rough: float = setting(0.15, "share of blurred pictures among those to be refined")
     learning_rate: float = setting(3e-4, "of generator and refiner, at the start of a phase")
     critic_rate: float = setting(2e-4, "learning rate of the critic")
     l1: float = setting(8.0, "weight of the mean absolute difference")
     perceptual: str = setting("none", "network of the perceptual losses: vgg19, vgg16, ...")
     perceptual_weights: str = setting("", "safetensors file with its features")
-    feature: float = setting(4.0, "weight of the perceptual feature distance")
+    feature: float = setting(8.0, "weight of the perceptual feature distance")
+    refining_feature: float = setting(16.0, "the same in the refining phase")
     style: float = setting(0.0, "weight of the perceptual style distance")
     gan: str = setting("lsgan", "adversarial loss", choices=("lsgan", "hinge"))
     adversarial: float = setting(0.1, "weight of the adversarial loss; ramped in")
@@ -100,7 +102,7 @@ class Draws:
             "target": image.to_tensor(photo),
             "inputs": to_inputs(lines, colors, generator=kind),
             "imitation": to_inputs(lines, hands.leave_bare(photo, rng), generator=kind),
-            "is_painted_over": torch.tensor(bool(rng.random() < 0.5)),
+            "is_rough": torch.tensor(bool(rng.random() < self.config.rough)),
         }
 
 
@@ -111,9 +113,9 @@ def augment(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
     """
     photo, lines = sample.photo, sample.lines
     side = photo.shape[0]
-    turn, zoom = rng.uniform(-8, 8), rng.uniform(0.8, 1.25)
+    turn, zoom = rng.uniform(-6, 6), rng.uniform(0.85, 1.18)
     matrix = cv2.getRotationMatrix2D((side / 2, side / 2), turn, zoom)
-    matrix[:, 2] += rng.uniform(-0.08, 0.08, 2) * side
+    matrix[:, 2] += rng.uniform(-0.06, 0.06, 2) * side
     if rng.random() < 0.5:
         matrix = matrix @ np.array([[-1, 0, side - 1], [0, 1, 0], [0, 0, 1.0]])
 
@@ -257,8 +259,8 @@ class PirecTrainer(engine.Trainer):
         if self.phase == "refining":
             painted = self.painter(batch["inputs"])
             rough = soften(batch["target"])
-            choice = batch["is_painted_over"][:, None, None, None]
-            batch["start"] = torch.where(choice, painted, rough)
+            is_rough = batch["is_rough"][:, None, None, None]
+            batch["start"] = torch.where(is_rough, rough, painted)
         return batch
 
     def losses(self, turn: Turn, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
@@ -272,9 +274,10 @@ class PirecTrainer(engine.Trainer):
         output = self._generate(turn.network, batch)
         batch["fake"] = output.detach()
         terms = {"l1": config.l1 * F.l1_loss(output, target)}
-        if config.feature or config.style:
+        weight = config.refining_feature if self.phase == "refining" else config.feature
+        if weight or config.style:
             feature, style = self._perceive(output, target)
-            terms["feature"] = config.feature * feature
+            terms["feature"] = weight * feature
             if config.style:
                 terms["style"] = config.style * style
         if self.phase != "imitation" and config.adversarial:
