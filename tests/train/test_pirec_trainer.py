@@ -68,7 +68,7 @@ def test_a_sample_is_target_inputs_and_imitation(kind):
         again = draws.draw(index, np.random.default_rng(index))
         assert sample["target"].shape == (3, 32, 32)
         assert sample["inputs"].shape == sample["imitation"].shape == (CHANNELS[kind], 32, 32)
-        assert sample["is_painted_over"].dtype == torch.bool
+        assert sample["is_rough"].dtype == torch.bool
         assert all(torch.equal(sample[name], again[name]) for name in sample)
         values = torch.cat([sample["target"], sample["inputs"], sample["imitation"]])
         assert values.abs().max() <= 1
@@ -193,7 +193,7 @@ def test_the_generator_s_turn_leaves_what_the_critic_judges():
 
 
 def test_a_good_picture_costs_less_and_terms_weigh_as_they_are_told():
-    made, twice = trainer(adversarial=0.0), trainer(adversarial=0.0, l1=16.0, feature=8.0)
+    made, twice = trainer(adversarial=0.0), trainer(adversarial=0.0, l1=16.0, feature=16.0)
     terms = made.losses(Turn("generator"), batch_of(made), 0.5)
     doubled = twice.losses(Turn("generator"), batch_of(twice), 0.5)
     assert set(terms) == {"l1", "feature"}
@@ -214,12 +214,12 @@ def test_rate_falls_by_a_cosine_to_a_tenth():
     assert made._optimizers["critic"].param_groups[0]["lr"] == made.config.critic_rate
 
 
-def test_half_of_the_pictures_to_refine_are_the_generator_s_own():
-    made = trainer()
+def test_pictures_to_refine_are_the_generator_s_own_but_for_some_rough_ones():
+    made = trainer(rough=0.5)
     batch = batch_of(made, 16, phase="refining")
     painted = made.networks["generator"](batch["inputs"])
     is_own = [torch.allclose(a, b, atol=1e-5) for a, b in zip(batch["start"], painted, strict=True)]
-    assert is_own == batch["is_painted_over"].tolist()
+    assert is_own == (~batch["is_rough"]).tolist()
     assert True in is_own and False in is_own
 
 
