@@ -344,6 +344,7 @@ class _Run:
     def __init__(self, trainer: Trainer, config: RunConfig, accelerator: Accelerator) -> None:
         self.trainer, self.config, self.accelerator = trainer, config, accelerator
         self.images_seen, self.seconds = 0, 0.0
+        self.earlier = (0, 0.0)  # the same of the weights that the run began with
         self.phase: Phase | None = None
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.ends = phase_ends(trainer.phases, config)
@@ -494,6 +495,7 @@ class _Run:
             "images_seen": self.images_seen,
             "seconds": self.seconds,
             "phase": self.phase.name,
+            "earlier": self.earlier,
             "optimizers": scalars,
         }
         _write_tensors(self.config.out / STATE, tensors, {"run": json.dumps(header)})
@@ -503,8 +505,8 @@ class _Run:
         header = {
             "method": self.trainer.name,
             "kwargs": json.dumps(self.trainer.method_kwargs),
-            "images_seen": str(self.images_seen),
-            "seconds": f"{self.seconds:.0f}",
+            "images_seen": str(self.earlier[0] + self.images_seen),
+            "seconds": f"{self.earlier[1] + self.seconds:.0f}",
         }
         _write_tensors(self.config.out / EMA, averages, header)
 
@@ -530,6 +532,7 @@ class _Run:
                 f"resumed ({str(error).splitlines()[0]})."
             ) from None
         self.images_seen, self.seconds = header["images_seen"], header["seconds"]
+        self.earlier = tuple(header["earlier"])
 
 
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -561,13 +564,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise S2IError(f"'{path}' could not be read as safetensors: {error}.") from None
 
 
-def initialize(trainer: Trainer, path: Path) -> None:
+def initialize(trainer: Trainer, path: Path) -> tuple[int, float]:
     """Load every network of ``trainer`` that the file at ``path`` holds under its name.
+
+    Returns:
+        Images seen and seconds spent in making that file, 0 where it does not say.
 
     Raises:
         S2IError: the file can't be read, holds none of them, or one of another shape.
     """
-    tensors, _ = read_tensors(path)
+    tensors, metadata = read_tensors(path)
     found = {name: _below(tensors, f"{name}.") for name in trainer.networks}
     if not any(found.values()):
         raise S2IError(f"'{path}' holds none of the networks {', '.join(found)}.")
@@ -579,6 +585,7 @@ def initialize(trainer: Trainer, path: Path) -> None:
                 raise S2IError(
                     f"'{path}' holds a {name} of another shape: train with the same width and kind."
                 ) from None
+    return int(float(metadata.get("images_seen") or 0)), float(metadata.get("seconds") or 0)
 
 
 class _Stop:
@@ -690,9 +697,9 @@ def train(trainer: Trainer, config: RunConfig) -> Path:
     _check(config, processes)
     if config.threads:
         torch.set_num_threads(config.threads)
-    if config.init and not config.resume:
-        initialize(trainer, config.init)
+    earlier = initialize(trainer, config.init) if config.init and not config.resume else (0, 0.0)
     run = _Run(trainer, config, accelerator)
+    run.earlier = earlier
     run.load() if config.resume else run.begin(trainer.phases[0])
     draws = trainer.dataset("train")
     if not len(draws):

@@ -85,7 +85,9 @@ def publish(
     staged = target.with_name(f".{file}.staged")
     staged_manifest = manifest.with_name(f".{manifest.name}.staged")
     try:
-        weights.save(staged, method, metadata={"recipe": recipe, "license": license, "data": data})
+        history = {key: metadata.get(key) or "0" for key in ("images_seen", "seconds")}
+        about = {"recipe": recipe, "license": license, "data": data, **history}
+        weights.save(staged, method, metadata=about)
         published = staged.read_bytes()
         entry = Entry(
             name=name,
@@ -100,8 +102,8 @@ def publish(
             data=data,
             recipe=recipe,
             commit=_find_commit(),
-            images_seen=int(float(metadata.get("images_seen") or 0)),
-            seconds=round(float(metadata.get("seconds") or 0), 1),
+            images_seen=int(float(history["images_seen"])),
+            seconds=round(float(history["seconds"]), 1),
             machine=machine or str(summary.get("machine") or ""),
             scores=scores or {},
         )

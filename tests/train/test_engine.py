@@ -225,6 +225,10 @@ def test_init_starts_from_published_networks(whole, tmp_path):
     checked = []
     run(tmp_path / "tuned", Watching(), init=whole / engine.EMA, steps=1)
     assert checked
+    before, after = (
+        engine.read_tensors(folder / engine.EMA)[1] for folder in (whole, tmp_path / "tuned")
+    )
+    assert int(after["images_seen"]) == int(before["images_seen"]) + 4
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes((whole / engine.EMA).read_bytes()[:500])
     with pytest.raises(S2IError, match=r"broken\.safetensors' could not be read"):
