@@ -173,7 +173,7 @@ class Pirec(Method):
             default=128,
             options=(128, 192, 256),
             label="Detail",
-            help="How many pixels wide the network works. More keeps small shapes, and is slower.",
+            help="Pixels across that the network paints: 128 as it learned; more keeps small shapes.",
         ),
         Toggle(
             name="lighten",
