@@ -162,7 +162,9 @@ class RunConfig:
     save_seconds: float = setting(300.0, "time between two saves")
     sample_images: int = setting(5_000, "images between two sample grids (0: none)")
     log_steps: int = setting(10, "steps between two lines of the log")
-    init: Path | None = setting(None, "start from the networks of this .safetensors file")  # noqa: RUF009
+    init: Path | None = setting(
+        None, "start from the networks of this .safetensors file or run's folder"
+    )  # noqa: RUF009
     resume: bool = setting(False, "continue the run in --out")
 
 
@@ -567,13 +569,17 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def initialize(trainer: Trainer, path: Path) -> tuple[int, float]:
     """Load every network of ``trainer`` that the file at ``path`` holds under its name.
 
+    ``path`` may be a run's folder: then its averages, and its critic and the like as they are.
+
     Returns:
         Images seen and seconds spent in making that file, 0 where it does not say.
 
     Raises:
         S2IError: the file can't be read, holds none of them, or one of another shape.
     """
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = read_tensors(path / EMA if path.is_dir() else path)
+    if path.is_dir():
+        tensors = _below(read_tensors(path / STATE)[0], "network.") | tensors
     found = {name: _below(tensors, f"{name}.") for name in trainer.networks}
     if not any(found.values()):
         raise S2IError(f"'{path}' holds none of the networks {', '.join(found)}.")

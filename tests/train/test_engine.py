@@ -229,6 +229,13 @@ def test_init_starts_from_published_networks(whole, tmp_path):
         engine.read_tensors(folder / engine.EMA)[1] for folder in (whole, tmp_path / "tuned")
     )
     assert int(after["images_seen"]) == int(before["images_seen"]) + 4
+    made = Toy()
+    engine.initialize(made, whole)
+    state, _ = engine.read_tensors(whole / engine.STATE)
+    averages, _ = engine.read_tensors(whole / engine.EMA)
+    critic, generator = made.networks["critic"][0].weight, made.networks["generator"][0].weight
+    assert torch.equal(critic, state["network.critic.0.weight"])
+    assert torch.equal(generator, averages["generator.0.weight"])
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes((whole / engine.EMA).read_bytes()[:500])
     with pytest.raises(S2IError, match=r"broken\.safetensors' could not be read"):
