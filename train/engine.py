@@ -164,7 +164,7 @@ class RunConfig:
     log_steps: int = setting(10, "steps between two lines of the log")
     init: Path | None = setting(
         None, "start from the networks of this .safetensors file or run's folder"
-    )  # noqa: RUF009
+    )
     resume: bool = setting(False, "continue the run in --out")
 
 
