@@ -162,9 +162,7 @@ class RunConfig:
     save_seconds: float = setting(300.0, "time between two saves")
     sample_images: int = setting(5_000, "images between two sample grids (0: none)")
     log_steps: int = setting(10, "steps between two lines of the log")
-    init: Path | None = setting(
-        None, "start from the networks of this .safetensors file or run's folder"
-    )
+    init: Path | None = setting(None, "begin with this .safetensors or run's folder")  # noqa: RUF009
     resume: bool = setting(False, "continue the run in --out")
 
 

@@ -173,7 +173,7 @@ class Pirec(Method):
             default=128,
             options=(128, 192, 256),
             label="Detail",
-            help="Pixels across that the network paints: 128 as it learned; more keeps small shapes.",
+            help="Pixels across that it paints: 128 as it learned; more keeps small shapes.",
         ),
         Toggle(
             name="lighten",
