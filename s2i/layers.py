@@ -73,3 +73,15 @@ class PatchCritic(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, channels, H, W) -> logits (N, 1, H/8 - 2, W/8 - 2)."""
         return self.stages(x)
+
+
+def blur(x: torch.Tensor, sigma_px: float) -> torch.Tensor:
+    """Return (N, C, H, W) under a Gaussian of ``sigma_px``, borders replicated."""
+    reach = round(3 * sigma_px)
+    ramp = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
+    taps = torch.exp(-(ramp**2) / (2 * sigma_px**2))
+    channels = x.shape[1]
+    taps = (taps / taps.sum()).expand(channels, 1, -1)
+    x = F.pad(x, (reach, reach, reach, reach), mode="replicate")
+    x = F.conv2d(x, taps[:, :, :, None], groups=channels)
+    return F.conv2d(x, taps[:, :, None, :], groups=channels)

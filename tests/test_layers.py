@@ -1,7 +1,9 @@
+import math
+
 import pytest
 import torch
 
-from s2i.layers import PatchCritic, ResidualBlock, Upsample, make_norm
+from s2i.layers import PatchCritic, ResidualBlock, Upsample, blur, make_norm
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +84,13 @@ def test_residual_block_keeps_the_shape_and_adds(size):
 
 def test_upsample_doubles():
     assert Upsample()(torch.ones(1, 2, 3, 5)).shape == (1, 2, 6, 10)
+
+
+def test_blur_keeps_flat_areas_and_spreads_a_point_as_a_gaussian():
+    flat = torch.full((1, 2, 9, 12), 0.3)
+    torch.testing.assert_close(blur(flat, 1.5), flat)
+    point = torch.zeros(1, 1, 21, 21)
+    point[..., 10, 10] = 1
+    spread = blur(point, 1.5)[0, 0]
+    assert spread.sum() == pytest.approx(1, abs=1e-5)
+    assert spread[10, 13] / spread[10, 10] == pytest.approx(math.exp(-9 / (2 * 1.5**2)), rel=1e-4)

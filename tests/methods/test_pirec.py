@@ -14,6 +14,7 @@ from s2i.methods.pirec import (
     PaperGenerator,
     Pirec,
     SkipGenerator,
+    add_detail,
     to_inputs,
     with_picture,
 )
@@ -363,3 +364,13 @@ def test_a_dim_photo_starts_with_lines_too():
     disc = np.where((x - 64) ** 2 + (y - 64) ** 2 < 40**2, 24, 34).astype(np.uint8)
     drawing = Pirec.start_from(np.dstack([disc] * 3))
     assert (drawing.lines == 0).sum() > 150
+
+
+def test_refining_adds_detail_and_leaves_colors():
+    torch.manual_seed(0)
+    picture = torch.full((1, 3, 32, 32), 0.2)
+    darker = picture - 0.5
+    torch.testing.assert_close(add_detail(picture, darker), picture)
+    detail = picture + 0.1 * (torch.arange(32) % 2 * 2 - 1)
+    changed = (add_detail(picture, detail) - picture)[..., 8:-8]
+    torch.testing.assert_close(changed, (detail - picture)[..., 8:-8], atol=0.01, rtol=0.1)
