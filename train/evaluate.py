@@ -456,7 +456,7 @@ def evaluate(
         data: folder or zip of pictures.
         split: of the data set.
         limit: the first so many pictures only.
-        size_px: of a side; the weight's own where the manifest says it, else 128.
+        size_px: of a side; what the weight was trained on, else 128.
         perceptual: folder of LPIPS and MobileNetV2 weights; see :mod:`s2i.metrics`.
         seed: of dabs and warps.
 
@@ -469,7 +469,7 @@ def evaluate(
             f"there is no protocol for {loaded.method.title} yet; there is one for "
             f"{', '.join(PROTOCOLS)}."
         )
-    size_px = size_px or (loaded.entry.size_px if loaded.entry else 0) or 128
+    size_px = size_px or loaded.method.kwargs.get("size_px", 128)
     pictures = Pictures(data, split, size_px=size_px)
     samples = [pictures[index] for index in range(min(len(pictures), limit or len(pictures)))]
     if not samples:

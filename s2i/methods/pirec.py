@@ -182,10 +182,10 @@ class Pirec(Method):
         ),
         Choice(
             name="detail",
-            default=128,
-            options=(128, 192, 256),
+            default="learned",
+            options=("learned", 128, 192, 256),
             label="Detail",
-            help="Pixels across that it paints: 128 as it learned; more keeps small shapes.",
+            help="Pixels across that it paints: as many as it learned, or more for small shapes.",
         ),
         Toggle(
             name="lighten",
@@ -291,10 +291,16 @@ class Pirec(Method):
         self.refiner = build(channels=CHANNELS[generator], width=width)
 
     def predict(
-        self, drawing: Drawing, *, refine: int = 1, detail: int = 128, lighten: bool = False
+        self,
+        drawing: Drawing,
+        *,
+        refine: int = 1,
+        detail: int | str = "learned",
+        lighten: bool = False,
     ) -> Result:
         """Paint ``drawing``; without colours the network chooses, without lines it smooths."""
-        picture = self._paint(drawing, refine=refine, detail=detail)
+        side_px = self.size_px if detail == "learned" else int(detail)
+        picture = self._paint(drawing, refine=refine, detail=side_px)
         return Result(pictures=(palette.lighten(picture) if lighten else picture,))
 
     @classmethod
