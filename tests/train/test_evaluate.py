@@ -181,11 +181,9 @@ def published(tmp_path, monkeypatch):
     manifest.write_text(json.dumps({"weights": {"pirec.trial": entry}}))
     monkeypatch.setenv("S2I_MANIFEST", str(manifest))
     painter = Painter(make_samples(4), spreads=True)
-    loaded = SimpleNamespace(
-        method=SimpleNamespace(name="pirec", title="PI-REC", run=painter),
-        entry=SimpleNamespace(size_px=SIZE_PX),
-        device=torch.device("cpu"),
-    )
+    kwargs = {"size_px": SIZE_PX}
+    method = SimpleNamespace(name="pirec", title="PI-REC", run=painter, kwargs=kwargs)
+    loaded = SimpleNamespace(method=method, device=torch.device("cpu"))
     monkeypatch.setattr(weights, "load", lambda name: loaded)
     monkeypatch.setattr(metrics, "Lpips", Distance)
     monkeypatch.setattr(metrics, "Features", Distance)
