@@ -16,6 +16,7 @@ nothing is painted, and the painted mask as a fourth channel in [0, 1].
 from __future__ import annotations
 
 import io
+import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -97,6 +98,12 @@ def on_paper(layer: np.ndarray) -> np.ndarray:
     return blended.astype(np.uint8)
 
 
+def lay_lines(picture: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """Multiply lines (H, W) over a picture (H, W, 3) of the same size."""
+    product = picture.astype(np.uint16) * lines[..., None]
+    return ((product + 127) // 255).astype(np.uint8)
+
+
 def find_pictures(folder: str | os.PathLike) -> list[Path]:
     """List the picture files below ``folder``, any depth, any case of extension, sorted."""
     return sorted(
@@ -166,6 +173,20 @@ def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(picture, (size[1], size[0]), interpolation=method)
 
 
+def resize_ink(lines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize lines (H, W), greys welcome, so that thin ones stay dark: (height, width).
+
+    Averaging a line of 1 px over k x k pixels leaves ink of 1 / k; multiplied by k, at most 4, it
+    is as dark as it was.
+
+    >>> resize_ink(np.array([[255, 255, 0, 255]] * 4, np.uint8), (2, 2)).tolist()
+    [[255, 0], [255, 0]]
+    """
+    gain = min(4.0, max(1.0, math.sqrt(lines.size / (size[0] * size[1]))))
+    ink = 255 - resize(lines, size).astype(np.float32)
+    return (255 - np.clip(ink * gain, 0, 255)).round().astype(np.uint8)
+
+
 def resize_colors(colors: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize a colour layer so that dabs neither bleed into bare paper nor get lost.
 
@@ -196,6 +217,16 @@ def resize_colors(colors: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     )
     out[painted, 3] = 255
     return out
+
+
+def fit_size(size: tuple[int, int], side_px: int) -> tuple[int, int]:
+    """Scale (height, width) to about ``side_px`` squared pixels, keeping the aspect.
+
+    >>> fit_size((300, 700), 256)
+    (168, 391)
+    """
+    scale = side_px / math.sqrt(size[0] * size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def crop_square(photo: np.ndarray, size_px: int) -> np.ndarray:

@@ -79,6 +79,41 @@ def find_regions(domain: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(labels[::2, ::2]) - 1
 
 
+def find_areas(lines: np.ndarray, *, gap_px: float = 3) -> np.ndarray:
+    """Number the areas that lines enclose, gaps closed: (H, W) int32, 0 .. n - 1, -1 on the ink.
+
+    ``lines`` is (H, W), ink below 128; ``gap_px`` is that of a picture of 128 px and grows with it.
+
+    >>> find_areas(np.array([[255, 0, 255]] * 3, np.uint8), gap_px=0)[0].tolist()
+    [0, -1, 1]
+    """
+    ink = (lines < 128).astype(np.uint8)
+    side = round(gap_px * math.sqrt(lines.size) / _REFERENCE_PX)
+    if side > 1:
+        ink = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    _, areas = cv2.connectedComponents(1 - ink, connectivity=4, ltype=cv2.CV_32S)
+    return areas - 1
+
+
+def vary_colors(colors: np.ndarray, random: np.random.Generator | None) -> np.ndarray:
+    """Return other colors that go together as ``colors`` (N, 3) uint8 do, and are stronger.
+
+    Greys stay greys. Colors that lie near each other stay so: the hue circle is turned as a whole,
+    then bent by a slow wave. Without ``random`` hues stay and only the chroma grows.
+    """
+    lab = _to_lab(colors[None])[0]
+    chroma, hue = np.hypot(lab[:, 1], lab[:, 2]), np.arctan2(lab[:, 2], lab[:, 1])
+    stronger = np.where(chroma > 6, np.clip(1.7 * chroma, 26, 75), chroma)
+    light = lab[:, 0]
+    if random is not None:
+        hue = hue + random.uniform(0.15, 0.85) * 2 * np.pi
+        hue = hue + random.uniform(0, 0.8) * np.sin(hue + random.uniform(0, 2 * np.pi))
+        stronger = stronger * random.uniform(0.8, 1.2)
+        light = np.clip(light + random.uniform(-8, 12), 12, 96)
+    varied = np.stack([light, stronger * np.cos(hue), stronger * np.sin(hue)], axis=1)
+    return _from_lab(varied[None].astype(np.float32))[0]
+
+
 def spread_colors(colors: np.ndarray, lines: np.ndarray) -> np.ndarray:
     """Carry every painted pixel's color over the bare paper, with lines as barriers.
 

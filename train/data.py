@@ -53,6 +53,30 @@ def open_pictures(
     return Pictures(data, split, size_px=size_px, **options)
 
 
+def augment(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+    """Flip, move, turn, scale and tint a picture, and its lines with it.
+
+    Far enough that the network paints what the lines say, not what mostly lies in that place.
+    """
+    photo, lines = sample.photo, sample.lines
+    side = photo.shape[0]
+    turn, zoom = rng.uniform(-6, 6), rng.uniform(0.85, 1.18)
+    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), turn, zoom)
+    matrix[:, 2] += rng.uniform(-0.06, 0.06, 2) * side
+    if rng.random() < 0.5:
+        matrix = matrix @ np.array([[-1, 0, side - 1], [0, 1, 0], [0, 0, 1.0]])
+
+    def move(layer: np.ndarray) -> np.ndarray:
+        return cv2.warpAffine(
+            layer, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
+
+    photo = move(photo).astype(np.float32)
+    gain = rng.uniform(0.9, 1.1) * rng.uniform(0.95, 1.05, 3)
+    photo = np.clip(photo * gain + rng.uniform(-10, 10), 0, 255).round().astype(np.uint8)
+    return photo, None if lines is None else move(lines)
+
+
 # -- folders and zips ------------------------------------------------------------------------------
 
 
@@ -208,15 +232,9 @@ class Pictures(Sequence[Sample]):
 
 
 def shrink_lines(photo: np.ndarray, size_px: int) -> np.ndarray:
-    """Return a picture of lines as (size_px, size_px) greys in which thin lines stay dark.
-
-    Averaging a 1 px line over a k x k block leaves ink of 1 / k; multiplied by k it is as dark as
-    it was.
-    """
+    """Return a picture of lines as (size_px, size_px) greys in which thin lines stay dark."""
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    gain = min(4.0, max(1.0, min(grey.shape) / size_px))
-    ink = 255 - image.crop_square(grey, size_px).astype(np.float32)
-    return (255 - np.clip(ink * gain, 0, 255)).round().astype(np.uint8)
+    return image.resize_ink(image.crop_square(grey, min(grey.shape)), (size_px, size_px))
 
 
 def _shrink_mask(photo: np.ndarray, size_px: int) -> np.ndarray:

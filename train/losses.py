@@ -318,9 +318,20 @@ def hinge_generator(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
+def bce_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """Half the cross-entropy of a critic's raw logits, real as 1 and fake as 0: pix2pix's."""
+    return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
+
+
+def bce_generator(fake: Tensor) -> Tensor:
+    """Non-saturating loss of a generator on raw logits: - E log sigmoid(fake)."""
+    return F.softplus(-fake).mean()
+
+
 GAN: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "lsgan": (lsgan_critic, lsgan_generator),
     "hinge": (hinge_critic, hinge_generator),
+    "bce": (bce_critic, bce_generator),
 }
 """The (critic, generator) losses by name."""
 
@@ -335,6 +346,11 @@ def r1_penalty(critic: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
     return gradient.square().flatten(1).sum(1).mean()
 
 
-def total_variation(pictures: Tensor) -> Tensor:
-    """Mean absolute step between neighbouring pixels, across plus down."""
-    return pictures.diff(dim=-1).abs().mean() + pictures.diff(dim=-2).abs().mean()
+def total_variation(pictures: Tensor, *, power: int = 1) -> Tensor:
+    """Mean absolute step between neighbouring pixels, across plus down; squared with ``power`` 2.
+
+    >>> total_variation(torch.tensor([[[[0.0, 3.0], [0.0, 3.0]]]]), power=2).item()
+    9.0
+    """
+    steps = (pictures.diff(dim=-1), pictures.diff(dim=-2))
+    return torch.stack([step.abs().pow(power).mean() for step in steps]).sum()

@@ -28,7 +28,6 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -40,7 +39,7 @@ from s2i.errors import S2IError
 from s2i.layers import PatchCritic
 from s2i.methods.pirec import CHANNELS, Pirec, to_inputs, with_picture
 from train import engine, hands, publish
-from train.data import Drawings, Pictures, Sample, open_pictures
+from train.data import Drawings, Pictures, augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
 from train.losses import GAN, Perceptual, feature_matching
 
@@ -104,30 +103,6 @@ class Draws:
             "imitation": to_inputs(lines, hands.leave_bare(photo, rng), generator=kind),
             "is_rough": torch.tensor(bool(rng.random() < self.config.rough)),
         }
-
-
-def augment(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
-    """Flip, move, turn, scale and tint a picture, and its lines with it.
-
-    Far enough that the network paints what the lines say, not what mostly lies in that place.
-    """
-    photo, lines = sample.photo, sample.lines
-    side = photo.shape[0]
-    turn, zoom = rng.uniform(-6, 6), rng.uniform(0.85, 1.18)
-    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), turn, zoom)
-    matrix[:, 2] += rng.uniform(-0.06, 0.06, 2) * side
-    if rng.random() < 0.5:
-        matrix = matrix @ np.array([[-1, 0, side - 1], [0, 1, 0], [0, 0, 1.0]])
-
-    def move(layer: np.ndarray) -> np.ndarray:
-        return cv2.warpAffine(
-            layer, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-        )
-
-    photo = move(photo).astype(np.float32)
-    gain = rng.uniform(0.9, 1.1) * rng.uniform(0.95, 1.05, 3)
-    photo = np.clip(photo * gain + rng.uniform(-10, 10), 0, 255).round().astype(np.uint8)
-    return photo, None if lines is None else move(lines)
 
 
 def confuse(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -285,7 +260,8 @@ class PirecTrainer(engine.Trainer):
             strength = config.adversarial * (2 if self.phase == "refining" else 1)
             verdict = critic(torch.cat([output, inputs], 1))
             terms["adversarial"] = ramp * strength * self.generator_loss(verdict)
-        self._set_rate(turn, progress)
+        fall = 0.0 if self.phase == "imitation" else progress
+        engine.fall_by_cosine(self._optimizers[turn.network], config.learning_rate, fall)
         return terms
 
     def _generate(self, network: str, batch: dict[str, Any]) -> Tensor:
@@ -305,13 +281,6 @@ class PirecTrainer(engine.Trainer):
             return self.perceptual(output, target), output.new_zeros(())
         halved = [(F.avg_pool2d(output, size), F.avg_pool2d(target, size)) for size in (2, 4, 8)]
         return feature_matching(*zip(*halved, strict=True)), output.new_zeros(())
-
-    def _set_rate(self, turn: Turn, progress: float) -> None:
-        """Let the rate fall by a cosine to a tenth over the generating and the refining phase."""
-        fall = 0.0 if self.phase == "imitation" else progress
-        share = 0.55 + 0.45 * np.cos(np.pi * fall)
-        for group in self._optimizers[turn.network].param_groups:
-            group["lr"] = self.config.learning_rate * share
 
     def sample(self, networks: dict[str, torch.nn.Module], batch: dict[str, Any]) -> Tensor:
         """Return columns: colours and lines, spread colours, painted, refined, target."""

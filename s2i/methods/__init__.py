@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from s2i.errors import S2IError
+from s2i.methods.autopainter import Autopainter
 from s2i.methods.base import Method
 from s2i.methods.pirec import Pirec
+from s2i.methods.pix2pix import Pix2pix
 
-METHODS: tuple[type[Method], ...] = (Pirec,)
+METHODS: tuple[type[Method], ...] = (Pirec, Autopainter, Pix2pix)
 
 
 def find_method(name: str) -> type[Method]:

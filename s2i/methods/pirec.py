@@ -314,7 +314,7 @@ class Pirec(Method):
             S2IError: a value out of the bounds of ``start_controls``.
         """
         settings = check_values(cls.start_controls, values)
-        size = cls._working_size(photo.shape[:2], min(512, round(_side(photo.shape[:2]))))
+        size = image.fit_size(photo.shape[:2], min(512, round(_side(photo.shape[:2]))))
         scale = _side(size) / 128
         small = image.resize(photo, size)
         lines = find_lines(small, sigma=settings["sigma"])
@@ -337,7 +337,7 @@ class Pirec(Method):
         (photo,) = photos
         if refine < 1:
             raise S2IError("refine must be at least 1 to refine a picture, got 0.")
-        size = self._working_size(photo.shape[:2], self.size_px)
+        size = image.fit_size(photo.shape[:2], self.size_px)
         lines = find_lines(image.resize(photo, size))
         blank = np.zeros((*size, 4), np.uint8)
         picture = self._forward(
@@ -386,7 +386,7 @@ class Pirec(Method):
         return self._paint(Drawing(lines=drawing.lines, colors=colors))
 
     def _paint(self, drawing: Drawing, *, refine: int = 1, detail: int | None = None) -> np.ndarray:
-        size = self._working_size(drawing.size, detail or self.size_px)
+        size = image.fit_size(drawing.size, detail or self.size_px)
         lines, colors = drawing.lines, drawing.colors
         thin = np.full(size, 255, np.uint8) if lines is None else thin_lines(lines, size)
         if colors is None:
@@ -423,12 +423,6 @@ class Pirec(Method):
             refined = self.refiner(with_picture(inputs, picture))
             picture = add_detail(picture, refined)
         return image.to_picture(picture[0, :, :height, :width])
-
-    @staticmethod
-    def _working_size(size: tuple[int, int], detail: int) -> tuple[int, int]:
-        """Scale (height, width) to about ``detail`` squared pixels, keeping the aspect."""
-        scale = detail / _side(size)
-        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _side(size: tuple[int, int]) -> float:

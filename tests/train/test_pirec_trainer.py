@@ -16,9 +16,9 @@ from s2i.errors import S2IError
 from s2i.methods.base import Drawing
 from s2i.methods.pirec import CHANNELS, Pirec
 from train import engine, evaluate, publish
-from train.data import Drawings, Sample
+from train.data import Drawings, Sample, augment
 from train.engine import Turn
-from train.pirec import Draws, PirecConfig, PirecTrainer, augment, soften
+from train.pirec import Draws, PirecConfig, PirecTrainer, soften
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {

@@ -1,0 +1,263 @@
+"""Auto-Painter: line art becomes a finished cartoon, in colours of its own or as dabbed.
+
+Liu, Qin, Luo, Wang: "Auto-painter: Cartoon Image Generation from Sketch by Using Conditional
+Generative Adversarial Networks", arXiv 1705.01908. The original pastes squares of colour into the
+sketch: the faithful way, ``hints="pasted"``. What differs in what ships:
+
+* hints are channels of their own with a painted mask, so they hide no lines and white is a colour;
+* every dab is carried through its region before the network sees it
+  (:func:`s2i.palette.spread_colors`), with a confidence that falls with distance;
+* a U-Net whose full-size stages are folded into half size, normalised per picture.
+
+The original networks are the presets ``paper`` and ``seed``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from s2i import image, palette
+from s2i.edges import xdog
+from s2i.errors import S2IError
+from s2i.layers import FoldedUNet, UNet, run_padded
+from s2i.methods.base import Action, Choice, Drawing, Method, Result, Slider, Toggle, check_values
+
+GENERATORS: Mapping[str, Callable[..., nn.Module]] = {
+    "folded": FoldedUNet,
+    "unet": UNet,
+    "shifted": lambda **options: UNet(is_shifted=True, **options),
+}
+MULTIPLES: Mapping[str, int] = {"folded": 32, "unet": 256, "shifted": 256}
+CHANNELS: Mapping[str, int] = {"spread": 9, "mask": 5, "pasted": 3}
+
+
+def to_inputs(lines: np.ndarray, colors: np.ndarray, *, hints: str) -> torch.Tensor:
+    """Bring a drawing of the network's size into the network's input: (CHANNELS, H, W) float32.
+
+    Args:
+        lines: (H, W), ink 0, greys welcome.
+        colors: (H, W, 4), alpha 0 or 255.
+        hints: ``pasted``: a white page with the lines, and the hints over them. ``mask``: hints,
+            painted mask, ink. ``spread``: the same, then spread hints times their confidence, and
+            the confidence.
+    """
+    if hints == "pasted":
+        painted = colors[..., 3:] >= 128
+        return image.to_tensor(np.where(painted, colors[..., :3], lines[..., None]))
+    parts = [image.to_tensor(colors), image.to_tensor(lines)]
+    if hints == "spread":
+        parts.append(image.to_tensor(palette.spread_colors(colors, lines)))
+    return torch.cat(parts)
+
+
+class Autopainter(Method):
+    """Lines and hints to a finished cartoon, by one network."""
+
+    name = "autopainter"
+    title = "Auto-Painter"
+    reads = ("lines", "colors")
+    live = True
+    controls = (
+        Choice(
+            name="detail",
+            default="learned",
+            options=("learned", 256, 384, 512),
+            label="Detail",
+            help="Pixels across that it paints: as many as it learned, or more for small shapes.",
+        ),
+        Toggle(
+            name="overlay",
+            default=False,
+            label="Lines on top",
+            help="Lay your lines over the picture, crisp at any size.",
+        ),
+    )
+    start_controls = (
+        Slider(
+            name="sigma",
+            default=1.0,
+            low=0.3,
+            high=3,
+            step=0.1,
+            label="Line width",
+            help="Gaussian sigma of the sketch in pixels at 256 px: about the width of its lines.",
+        ),
+        Slider(
+            name="ink",
+            default=0.5,
+            low=0,
+            high=1,
+            step=0.05,
+            label="Amount of ink",
+            help="How faint an edge may be and still be drawn.",
+        ),
+        Slider(
+            name="softness",
+            default=0.2,
+            low=0,
+            high=1,
+            step=0.05,
+            label="Softness",
+            help="Hard black and white, or grey borders as of a pencil.",
+        ),
+    )
+    actions = (
+        Action(
+            name="suggest_colors",
+            title="Suggest colours",
+            help="Colour the drawing in several ways; take the one that you like onto the pad.",
+            controls=(
+                Slider(name="count", default=6, low=2, high=12, label="Count", help="Pictures."),
+                Slider(
+                    name="seed",
+                    default=0,
+                    low=0,
+                    high=9999,
+                    label="Seed",
+                    help="Others, by number.",
+                ),
+            ),
+        ),
+    )
+    presets: ClassVar[Mapping[str, dict[str, Any]]] = {
+        "paper": {"generator": "unet", "hints": "pasted", "width": 64, "size_px": 512},
+        "seed": {"generator": "shifted", "hints": "pasted", "width": 64, "size_px": 512},
+        "small": {"generator": "folded", "hints": "spread", "width": 32, "size_px": 256},
+    }
+
+    def __init__(
+        self,
+        *,
+        generator: str = "folded",
+        hints: str = "spread",
+        width: int = 32,
+        size_px: int = 256,
+    ) -> None:
+        """Build the generator.
+
+        Args:
+            generator: ``folded``, ``unet`` or ``shifted``; see :mod:`s2i.layers`.
+            hints: ``spread``, ``mask`` or ``pasted``; see :func:`to_inputs`.
+            width: channels of the first stage; 64 in the original.
+            size_px: side of the pictures it was trained on.
+        """
+        super().__init__(generator=generator, hints=hints, width=width, size_px=size_px)
+        self.size_px = size_px
+        self.size_multiple = MULTIPLES[generator]
+        self.generator = GENERATORS[generator](channels=CHANNELS[hints], width=width)
+
+    def predict(
+        self, drawing: Drawing, *, detail: int | str = "learned", overlay: bool = False
+    ) -> Result:
+        """Paint ``drawing``; without hints the network chooses the colours."""
+        side_px = self.size_px if detail == "learned" else int(detail)
+        return Result(pictures=(self._paint(drawing, side_px=side_px, overlay=overlay),))
+
+    @classmethod
+    def start_from(cls, photo: np.ndarray, **values: Any) -> Drawing:
+        """Sketchify: the lines of a photo (H, W, 3) by XDoG, of its size.
+
+        Raises:
+            S2IError: a value out of the bounds of ``start_controls``.
+        """
+        settings = check_values(cls.start_controls, values)
+        height, width = photo.shape[:2]
+        size = image.fit_size((height, width), min(768, round((height * width) ** 0.5)))
+        scale = (size[0] * size[1]) ** 0.5 / 256
+        lines = xdog(
+            image.resize(photo, size),
+            sigma_px=max(0.3, settings["sigma"] * scale),
+            epsilon=0.03 * settings["ink"] - 0.025,
+            phi=10 ** (2.6 - 1.8 * settings["softness"]),
+        )
+        return Drawing(lines=image.resize(lines, (height, width)))
+
+    def suggest_colors(
+        self, drawing: Drawing, photos: tuple[np.ndarray, ...], *, count: int = 6, seed: int = 0
+    ) -> Result:
+        """Colour the drawing ``count`` ways: its own colours made stronger, then others of them.
+
+        Every closed area gets one dab; areas that have paint already keep it.
+        """
+        if drawing.lines is None:
+            raise S2IError("there are no lines to colour: draw some first.")
+        bare = self._paint(drawing, side_px=self.size_px)
+        rng = np.random.default_rng(seed)
+        layers = tuple(
+            suggest_layer(drawing, bare, None if number == 0 else rng) for number in range(count)
+        )
+        pictures = tuple(
+            self._paint(Drawing(lines=drawing.lines, colors=layer), side_px=self.size_px)
+            for layer in layers
+        )
+        captions = tuple(f"colours {number + 1}" for number in range(count))
+        return Result(pictures=pictures, captions=captions, colors=layers)
+
+    @torch.inference_mode()
+    def _paint(self, drawing: Drawing, *, side_px: int, overlay: bool = False) -> np.ndarray:
+        size = image.fit_size(drawing.size, side_px)
+        lines, colors = drawing.lines, drawing.colors
+        if lines is None:
+            lines = np.full(drawing.size, 255, np.uint8)
+        if colors is None:
+            colors = np.zeros((*drawing.size, 4), np.uint8)
+        inputs = to_inputs(
+            image.resize_ink(lines, size),
+            image.resize_colors(colors, size),
+            hints=self.kwargs["hints"],
+        )
+        weight = next(self.parameters())
+        value = 1.0 if self.kwargs["hints"] == "pasted" else 0.0
+        output = run_padded(
+            self.generator,
+            inputs[None].to(weight.device, weight.dtype),
+            self.size_multiple,
+            value=value,
+        )
+        picture = image.resize(image.to_picture(output[0]), drawing.size)
+        return image.lay_lines(picture, lines) if overlay else picture
+
+
+def suggest_layer(
+    drawing: Drawing, picture: np.ndarray, rng: np.random.Generator | None
+) -> np.ndarray:
+    """Return one dab for every closed area of a drawing: (H, W, 4).
+
+    Args:
+        drawing: its lines bound the areas; paint that it has stays, and its areas get no dab.
+        picture: (H, W, 3), where the colours come from.
+        rng: turns hues and moves lightness, alike for areas of like colours; None only makes the
+            colours stronger.
+    """
+    areas = palette.find_areas(drawing.lines)
+    old = np.zeros((*drawing.size, 4), np.uint8) if drawing.colors is None else drawing.colors
+    layer = image.resize_colors(old, drawing.size)
+    count = int(areas.max()) + 1
+    sizes = np.bincount(areas[areas >= 0], minlength=count)
+    has_paint = np.zeros(count, bool)
+    has_paint[np.unique(areas[(layer[..., 3] > 0) & (areas >= 0)])] = True
+    corners = {int(areas[0, 0]), int(areas[0, -1])}
+    chosen = [
+        number
+        for number in np.argsort(-sizes)[:40]
+        if sizes[number] >= 0.001 * areas.size and not has_paint[number] and number not in corners
+    ]
+    if not chosen:
+        return layer
+    medians = np.array([np.median(picture[areas == number], axis=0) for number in chosen])
+    colors = palette.vary_colors(medians.astype(np.uint8), rng)
+    largest = 0.03 * np.sqrt(areas.size)
+    for number, color in zip(chosen, colors, strict=True):
+        inside = cv2.copyMakeBorder((areas == number).astype(np.uint8), 1, 1, 1, 1, 0)
+        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+        _, reach, _, (x, y) = cv2.minMaxLoc(depth)
+        radius = max(1, round(min(0.6 * reach, largest)))
+        paint = tuple(int(value) for value in color)
+        cv2.circle(layer, (x - 1, y - 1), radius, (*paint, 255), -1)
+    return layer
