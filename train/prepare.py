@@ -29,6 +29,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import functools
 import hashlib
 import io
 import math
@@ -62,6 +63,7 @@ _JUDGED = 64  # pictures that decide whether the sides are as given
 _VOTE = 0.025  # of compare_sides(): less says nothing
 _CLEAR = 0.1  # of compare_sides(): as much is no accident
 _NEAR_WHITE = 230
+_ROUNDING_PX = 2  # two pictures of one shape, each rounded, differ by no more
 _INK = 224  # lighter is paper
 _BATCH = 64  # pictures that are decoded ahead
 _NAMED = 10  # unmatched files that are named
@@ -268,8 +270,7 @@ def fit_pair(color: np.ndarray, sketch: np.ndarray, size_px: int) -> Parts:
     """
     short = min(size_px, *color.shape[:2], *sketch.shape[:2])
     size, other = fit_size(color.shape[:2], short), fit_size(sketch.shape[:2], short)
-    coarseness = max(short / min(color.shape[:2]), short / min(sketch.shape[:2]))
-    if max(abs(size[0] - other[0]), abs(size[1] - other[1])) > 1 + coarseness:
+    if max(abs(size[0] - other[0]), abs(size[1] - other[1])) > _ROUNDING_PX:
         raise S2IError(
             f"the picture is {color.shape[1]} x {color.shape[0]} px, its lines are "
             f"{sketch.shape[1]} x {sketch.shape[0]}: one shape was expected."
@@ -321,7 +322,8 @@ def _index(names: list[str], key: Callable[[str], str]) -> dict[str, list[str]]:
 
 
 def _find_label(name: str) -> str | None:
-    return PurePosixPath(name).parent.name or None
+    folder = PurePosixPath(name).parent.name
+    return None if folder in SPLITS else folder or None
 
 
 # -- color pictures alone --------------------------------------------------------------------------
@@ -352,8 +354,8 @@ def find_photos(
             source=row.photo,
             read=lambda name=row.photo: read(name),
             label=row.label,
-            group=row.group or (row.photo if row.split else None),
-            split=row.split,
+            group=row.group or (row.photo if row.split in SPLITS else None),
+            split=row.split if row.split in SPLITS else None,
         )
         for row in read_rows(files)
     ]
@@ -420,10 +422,9 @@ def deal_out(
     places = {group: _hash(f"{seed}/{group}") for group in groups}
     order = sorted(places, key=places.get)
     wanted = [split for split in ("train", "test", "val") if shares[SPLITS.index(split)] > 0]
-    if len(order) <= len(wanted):
+    if len(order) < len(wanted):
         return dict(zip(order, wanted, strict=False))
-    ends = np.cumsum(shares)
-    ends[-1] = 1.0
+    ends = np.cumsum(shares) / sum(shares)
     dealt = {group: SPLITS[int((places[group] >= ends[:-1]).sum())] for group in order}
     for split in wanted:
         counts = Counter(dealt.values())
@@ -485,6 +486,7 @@ def write_zip(
             raise S2IError(f"none of the {len(items)} pictures could be used; nothing was written.")
         # What was left out must not leave a split empty.
         dealt = deal_out([row["group"] for row in rows], shares=shares, seed=seed)
+        dealt |= {row["group"]: row["split"] for row in rows if row["split"]}
         for row in rows:
             row["split"] = row["split"] or dealt[row["group"]]
         archive.writestr(zipfile.ZipInfo("meta.csv", _EPOCH), _encode_table(rows))
@@ -604,7 +606,7 @@ def _read_pictures(options: argparse.Namespace) -> list[Item]:
     if not is_fit or not all(map(math.isfinite, chosen.values())):
         said = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
         raise S2IError(f"XDoG takes sigma_px and phi above 0 and k above 1; got {said}.")
-    draw = lambda photo: edges.xdog(photo, **chosen)  # noqa: E731
+    draw = functools.partial(edges.xdog, **chosen)
     return find_photos(options.source, draw, size_px=options.size_px)
 
 
@@ -679,8 +681,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if out.exists() and not (options.force and out.is_file()):
             remedy = "give --force to overwrite it" if out.is_file() else "give a file's name"
             raise S2IError(f"'{out}' is there already: {remedy}.")
-        sources = [options.source, getattr(options, "lines", None)]
-        if out.exists() and any(source and out.samefile(source) for source in sources):
+        sources = filter(None, (options.source, getattr(options, "lines", None)))
+        if out.resolve() in [Path(source).resolve() for source in sources]:
             raise S2IError(f"'{out}' is where the pictures come from: give another --out.")
         said = write_zip(
             options.read(options),
