@@ -16,6 +16,7 @@ _STRAIGHT, _DIAGONAL = 5, 7  # lengths of the two kinds of steps to a neighborin
 _CROSSING_PX = 24  # what crossing a line costs, as a way over bare paper
 _GAP_SHARE = 0.6  # share of that which crossing a small gap in a line costs
 _GAP_PX = 4
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 _REACH_PX = 24  # over this way the confidence in a color falls to 1/e
 
 
@@ -93,6 +94,34 @@ def find_areas(lines: np.ndarray, *, gap_px: float = 3) -> np.ndarray:
         ink = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     _, areas = cv2.connectedComponents(1 - ink, connectivity=4, ltype=cv2.CV_32S)
     return areas - 1
+
+
+def find_paper(lines: np.ndarray, colors: np.ndarray, *, gap_px: float = 8) -> np.ndarray:
+    """Return the bare paper around a figure: (H, W) bool.
+
+    What a disc of ``gap_px`` reaches from the upper corners and the upper halves of the sides
+    without touching ink, grown into the nooks between the lines; nothing of it where there is
+    paint in it.
+
+    Args:
+        lines: (H, W) uint8, ink below 128.
+        colors: (H, W, 4) uint8, painted where alpha is at least 128.
+        gap_px: of a picture of 128 px, grows with it: narrower gaps in the lines are no way in.
+    """
+    side = max(1, round(gap_px * math.sqrt(lines.size) / _REFERENCE_PX)) | 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    ink = (lines < 128).astype(np.uint8)
+    near = cv2.dilate(ink, disc)
+    _, ways = cv2.connectedComponents(1 - near, connectivity=4, ltype=cv2.CV_32S)
+    upper = len(lines) // 2 + 1
+    found = {int(ways[0, 0]), int(ways[0, -1]), *np.unique(ways[:upper, (0, -1)]).tolist()} - {0}
+    painted = set(np.unique(ways[colors[..., 3] >= 128]).tolist())
+    reached = np.isin(ways, list(found - painted)).astype(np.uint8)
+    is_bare = 1 - ink
+    is_bare[colors[..., 3] >= 128] = 0
+    for _ in range(side):
+        reached = cv2.dilate(reached, _CROSS) & is_bare
+    return reached > 0
 
 
 def vary_colors(colors: np.ndarray, random: np.random.Generator | None) -> np.ndarray:

@@ -49,7 +49,7 @@ class AutopainterConfig(RunConfig):
 
     batch: int = setting(4, "images a step, over all processes")
     size_px: int = setting(256, "side of the pictures trained on")
-    generator: str = setting("folded", "network", choices=("folded", "unet", "shifted"))
+    generator: str = setting("gated", "network", choices=("gated", "folded", "unet", "shifted"))
     hints: str = setting(
         "spread", "how hints reach the network", choices=("spread", "mask", "pasted")
     )
@@ -110,7 +110,9 @@ class Draws:
             dab_background(colors, domain, background, rng)
         return {
             "target": image.to_tensor(photo),
-            "inputs": to_inputs(lines, colors, hints=config.hints),
+            "inputs": to_inputs(
+                lines, colors, hints=config.hints, paper=config.background == "plain"
+            ),
         }
 
 
@@ -142,6 +144,7 @@ class AutopainterTrainer(engine.Trainer):
             "hints": config.hints,
             "width": config.width,
             "size_px": config.size_px,
+            "paper": config.background == "plain",
         }
         self.networks = {
             "generator": Autopainter(**self.method_kwargs).generator,
