@@ -59,6 +59,8 @@ GENERATORS: Mapping[str, Callable[..., nn.Module]] = {
 MULTIPLES: Mapping[str, int] = {"gated": 32, "folded": 32, "unet": 256, "shifted": 256}
 CHANNELS: Mapping[str, int] = {"spread": 9, "mask": 5, "pasted": 3}
 PAPER = (255, 255, 255, 128)
+CROSSING_PX = 96  # dear enough that an area with paint of its own takes no other
+SMALLEST = 0.001  # of the picture: smaller areas get no colour suggested
 
 
 def to_inputs(
@@ -79,7 +81,7 @@ def to_inputs(
         return image.to_tensor(np.where(painted, colors[..., :3], lines[..., None]))
     parts = [image.to_tensor(colors), image.to_tensor(lines)]
     if hints == "spread":
-        spread = palette.spread_colors(colors, lines)
+        spread = palette.spread_colors(colors, lines, crossing_px=CROSSING_PX)
         if paper:
             spread[palette.find_paper(lines, colors)] = PAPER
         confidence = image.to_tensor(255 - spread[..., 3])
@@ -270,27 +272,28 @@ def suggest_layer(
 
     Args:
         drawing: its lines bound the areas; paint that it has stays, and its areas get no dab.
-        picture: (H, W, 3), where the colours come from.
-        rng: turns hues and moves lightness, alike for areas of like colours; None only makes the
-            colours stronger.
+            Nor do the paper around the figure and what is too small to see.
+        picture: (H, W, 3), whose colours are made stronger where ``rng`` is None.
+        rng: draws a palette; areas of about one size, as petals or eyes are, share a colour.
     """
     areas = palette.find_areas(drawing.lines)
     old = np.zeros((*drawing.size, 4), np.uint8) if drawing.colors is None else drawing.colors
     layer = image.resize_colors(old, drawing.size)
-    count = int(areas.max()) + 1
-    sizes = np.bincount(areas[areas >= 0], minlength=count)
-    has_paint = np.zeros(count, bool)
-    has_paint[np.unique(areas[(layer[..., 3] > 0) & (areas >= 0)])] = True
-    corners = {int(areas[0, 0]), int(areas[0, -1])}
+    areas[palette.find_paper(drawing.lines, layer)] = -1
+    sizes = np.bincount(areas[areas >= 0], minlength=1)
+    sizes[np.unique(areas[(layer[..., 3] > 0) & (areas >= 0)])] = 0
     chosen = [
-        number
-        for number in np.argsort(-sizes)[:40]
-        if sizes[number] >= 0.001 * areas.size and not has_paint[number] and number not in corners
+        n for n in np.argsort(-sizes, kind="stable")[:40] if sizes[n] >= SMALLEST * areas.size
     ]
     if not chosen:
         return layer
-    medians = np.array([np.median(picture[areas == number], axis=0) for number in chosen])
-    colors = palette.vary_colors(medians.astype(np.uint8), rng)
+    if rng is None:
+        medians = [np.median(picture[areas == number], axis=0) for number in chosen]
+        colors = palette.strengthen(np.array(medians).astype(np.uint8))
+    else:
+        falls = -np.diff(np.log2(sizes[chosen]), prepend=np.log2(sizes[chosen[0]]))
+        kinds = np.cumsum(falls > 0.4)
+        colors = palette.draw_palette(int(kinds[-1]) + 1, rng)[kinds]
     largest = 0.03 * np.sqrt(areas.size)
     for number, color in zip(chosen, colors, strict=True):
         inside = cv2.copyMakeBorder((areas == number).astype(np.uint8), 1, 1, 1, 1, 0)
