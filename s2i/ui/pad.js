@@ -67,7 +67,7 @@ function changed(names) {
   again = 0;
   isDirty = true;
   schedule();
-  saveSoon();
+  (stroke ? saveSoon : save)();
   s2i.stage?.drawGhost(canvas.lines);
 }
 
@@ -409,7 +409,6 @@ function endStroke() {
   rememberPatch(name, stroke.before, stroke.rect);
   stroke = null;
   changed([name]);
-  save();
 }
 
 function dropStroke() {
@@ -640,7 +639,7 @@ let drawingTime = 0, postTime = -1e9, postTimer = 0, offlineTimer = 0, lastSent 
 const times = new Map(); // seq -> time of the last stroke that is in it
 
 function schedule() {
-  if (isPaused || !method) return;
+  if (isPaused || !method || !isRestored) return;
   clearTimeout(postTimer);
   const since = performance.now() - postTime;
   postTimer = setTimeout(post, Math.max(0, (seq > shownSeq ? POST_MS : REST_MS) - since));
@@ -799,7 +798,7 @@ function save() {
   clearTimeout(saveTimer);
   const drawing = {
     id: tabId, version: 1, time: Date.now(), lines: urlOf('lines'), colors: urlOf('colors'),
-    hand: structuredClone(hand),
+    hand: structuredClone(hand), settings: s2i.start?.settings,
   };
   store.put('drawings', drawing);
 }
@@ -822,9 +821,12 @@ async function restore() {
     notice(`Your drawing from ${day}${clock} is back`, { action: 'start new', run: () => clearPage() });
   } catch {
     s2i.isFirstVisit = true;
-    s2i.start?.openFirst();
   }
-  isRestored = true;
+  while (!s2i.start) await new Promise((resolve) => setTimeout(resolve, 20));
+  if (s2i.isFirstVisit) s2i.start.openFirst();
+  else if (drawing.settings) await s2i.start.restore(drawing.settings);
+  isRestored = true; // nothing is painted or saved before: it would be with the wrong settings
+  schedule();
   showHand();
 }
 
@@ -885,7 +887,7 @@ for (const [name, run] of Object.entries({
 // ---------------------------------------------------------------- what the other parts may call
 
 s2i.pad = {
-  load, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
+  load, saveSoon, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
   get size() { return { width: page.width, height: page.height }; },
   get method() { return method; },
   get settled() { return seq === shownSeq && !isDirty; },

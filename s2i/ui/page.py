@@ -96,13 +96,13 @@ def build() -> gr.Blocks:
                 )
             with gr.Column(elem_id="right", min_width=0):
                 stage = Stage(elem_id="stage")
-                with gr.Tabs(elem_id="tabs"):
+                with gr.Tabs(elem_id="tabs") as tabs:
                     panels = [
                         _build_panel(method, names[method], stage, pad, start_controls)
                         for method in METHODS
                     ]
         Session(elem_id="session")
-        _connect(panels, pad, start, stage)
+        _connect(panels, tabs, pad, start, stage)
         for panel in panels:
             gr.api(
                 _make_endpoint(panel.method, names[panel.method]),
@@ -160,8 +160,11 @@ def _build_panel(
         _describe_weights, choice, card, show_progress="hidden", api_visibility="private",
         js=f"(name) => {{ window.s2i.start?.setWeights('{method.name}', name); return [name] }}",
     )  # fmt: skip
-    for component in panel_controls.values():
-        component.change(None, js="() => { window.s2i.pad?.repaint() }")
+    for name, component in panel_controls.items():
+        component.change(
+            None, component,
+            js=f"(value) => {{ window.s2i.start?.setValue('{method.name}', '{name}', value) }}",
+        )  # fmt: skip
     return Panel(method=method, weights=choice, card=card, controls=panel_controls, start=start)
 
 
@@ -196,8 +199,10 @@ def _build_action(
     )
 
 
-def _connect(panels: list[Panel], pad: SketchPad, start: StartRow, stage: Stage) -> None:
-    """Wire the events that all tabs share: painting, photos, the choice of weights."""
+def _connect(
+    panels: list[Panel], tabs: gr.Tabs, pad: SketchPad, start: StartRow, stage: Stage
+) -> None:
+    """Wire the events that all tabs share: painting, photos, the choice of settings."""
     shared = {"show_progress": "hidden", "api_visibility": "private"}
     pad.paint(
         on_gpu(_make_painter(panels)),
@@ -216,8 +221,13 @@ def _connect(panels: list[Panel], pad: SketchPad, start: StartRow, stage: Stage)
     for slider in sliders:
         slider.change(None, js="() => { window.s2i.start?.resend() }")
     if panels:
-        dropdowns = [panel.weights for panel in panels]
-        start.choose(_make_chooser(panels), start, dropdowns, trigger_mode="always_last", **shared)
+        start.choose(
+            _make_chooser(panels),
+            start,
+            [start, tabs, *itertools.chain.from_iterable(panel.inputs for panel in panels)],
+            trigger_mode="always_last",
+            **shared,
+        ).then(None, js="() => { window.s2i.start.restored() }")
 
 
 def _make_painter(panels: list[Panel]) -> Callable[..., Stage]:
@@ -341,20 +351,37 @@ def _ink(lines: np.ndarray | None) -> np.ndarray | None:
 
 
 def _make_chooser(panels: list[Panel]) -> Callable[[Any], list[Any]]:
-    known = [[value for _, value in panel.weights.choices] for panel in panels]
-
     def choose(payload: Any) -> list[Any]:
-        """Return the update of every weights list: the wanted name in the wanted method's."""
+        """Return the updates of start row, tabs and all settings; what is not sound stays."""
         wanted = payload if isinstance(payload, dict) else {}
-        updates = [
-            gr.update(value=wanted.get("weights"))
-            if panel.method.name == wanted.get("method") and wanted.get("weights") in names
-            else gr.skip()
-            for panel, names in zip(panels, known, strict=True)
+        tab, chosen, updates = wanted.get("tab"), {}, []
+        for panel in panels:
+            method = panel.method.name
+            names = [name for _, name in panel.weights.choices]
+            name = _pick(wanted, "weights", method)
+            updates.append(gr.update(value=name) if name in names else gr.skip())
+            chosen |= {method: name} if name in names else {}
+            for control in panel.method.controls:
+                try:
+                    value = control.check(_pick(wanted, "values", method, control.name))
+                    updates.append(gr.update(value=value))
+                except S2IError:
+                    updates.append(gr.skip())
+        is_tab = tab in [panel.method.name for panel in panels]
+        return [
+            StartRow(chosen=chosen) if chosen else gr.skip(),
+            gr.Tabs(selected=tab) if is_tab else gr.skip(),
+            *updates,
         ]
-        return updates if len(updates) > 1 else updates[0]
 
     return choose
+
+
+def _pick(nested: Any, *path: str) -> Any:
+    """Return what lies at ``path`` in dictionaries that may have any shape, else None."""
+    for key in path:
+        nested = nested.get(key) if isinstance(nested, dict) else None
+    return nested
 
 
 def _make_action(method: type[Method], action: Action, controls: list[str]) -> Callable[..., Stage]:

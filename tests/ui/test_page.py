@@ -355,6 +355,49 @@ def test_reload_brings_the_drawing_back(person):
     assert ink(person.layer("lines")) == 0
 
 
+def test_reload_brings_tab_weights_and_controls_back(person):
+    person.page.get_by_role("tab", name="Outline").click()
+    person.page.get_by_role("tab", name="Blot").click()
+    person.page.get_by_label("Weights").first.click()
+    person.page.get_by_role("option", name="warm").click()
+    person.page.get_by_label("Lighten").check()
+    person.page.wait_for_timeout(200)
+    person.settle()
+    before = person.picture()
+    person.click("keep")
+    about = person.get("kept-item").first.inner_text()
+    assert "warm" in about and "lighten on" in about
+    person.page.reload()
+    person.wait_ready()
+    assert person.page.get_by_label("Weights").first.input_value() == "warm"
+    assert person.page.get_by_label("Lighten").is_checked()
+    assert np.array_equal(person.picture(), before)
+    person.page.get_by_role("tab", name="Outline").click()
+    person.page.reload()
+    person.wait_ready()
+    assert person.page.get_by_role("tab", name="Outline").get_attribute("aria-selected") == "true"
+    assert person.get("ignored").inner_text() == "Outline reads lines only"
+    assert person.picture()[..., 2].min() == 255
+    person.page.get_by_role("tab", name="Blot").click()
+    person.page.wait_for_timeout(200)
+    person.settle()
+    assert np.array_equal(person.picture(), before)
+    shown = person.get("examples").get_attribute("data-weights")
+    assert shown == "blot.warm"
+
+
+def test_what_was_done_just_before_a_reload_is_kept(person):
+    person.new()
+    person.stroke([(60, 60), (300, 200)])
+    person.click("undo")
+    person.press("]")
+    size = person.get("size").input_value()
+    person.page.reload()
+    person.wait_ready()
+    assert ink(person.layer("lines")) == 0
+    assert person.get("size").input_value() == size != "2"
+
+
 def test_a_photo_becomes_lines_and_colors_in_its_own_shape(person):
     photo = np.full((300, 700, 3), (90, 160, 220), np.uint8)
     cv2.circle(photo, (350, 150), 100, (230, 90, 40), -1)
