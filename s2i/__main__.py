@@ -397,6 +397,9 @@ def _encode(base: str, result: Result) -> dict[Path, bytes]:
         Path(f"{base}.png" if is_one else f"{base}_{number}.png"): image.encode_png(picture)
         for number, picture in enumerate(result.pictures, 1)
     }
+    for number, layer in enumerate(result.colors, 1):
+        path = Path(f"{base}.colors.png" if is_one else f"{base}_{number}.colors.png")
+        files[path] = image.encode_png(layer)
     if result.frames:
         files[Path(f"{base}.gif")] = image.encode_gif(result.frames)
     return files

@@ -75,11 +75,13 @@ class Result:
         pictures: (H, W, 3) uint8 each; the first one is the answer.
         captions: one a picture, or none at all.
         frames: pictures of one size that make an animation, or none.
+        colors: (H, W, 4) uint8 layers, one a picture: the colours that gave it; or none at all.
     """
 
     pictures: tuple[np.ndarray, ...]
     captions: tuple[str, ...] = ()
     frames: tuple[np.ndarray, ...] = ()
+    colors: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

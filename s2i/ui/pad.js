@@ -184,8 +184,9 @@ function fitSize(width, height) {
   return [side(width), side(height)];
 }
 
-function pixelsOf(picture, width, height) {
+function pixelsOf(picture, width, height, { isSmooth = true } = {}) {
   const room = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  room.imageSmoothingEnabled = isSmooth;
   room.imageSmoothingQuality = 'high';
   room.drawImage(picture, 0, 0, width, height);
   return room.getImageData(0, 0, width, height);
@@ -211,6 +212,35 @@ async function load(given, options = {}) {
     }
   }
   replacePage(next, options);
+}
+
+// Lay a picture of colours on *Colours*, take its twelve most frequent ones as the palette, paint.
+async function useColors(source) {
+  const picture = await toPicture(source);
+  endStroke();
+  const before = copyLayer(page.colors);
+  const next = asColors(pixelsOf(picture, page.width, page.height, { isSmooth: false }));
+  page.colors.data.set(next.data);
+  show('colors');
+  rememberPatch('colors', before, { x: 0, y: 0, w: page.width, h: page.height });
+  const palette = frequentColors(next, props.palette.length);
+  if (palette.length) {
+    hand.palette = palette;
+    setColor(palette[0]);
+  }
+  changed(['colors']);
+  repaint();
+}
+
+function frequentColors({ data }, count) {
+  const counts = new Map();
+  for (let i = 0; i < data.length; i += 4) {
+    if (!data[i + 3]) continue;
+    const color = (data[i] << 16) | (data[i + 1] << 8) | data[i + 2];
+    counts.set(color, (counts.get(color) ?? 0) + 1);
+  }
+  const ordered = [...counts].sort((a, b) => b[1] - a[1]).slice(0, count);
+  return ordered.map(([color]) => toHex(color >> 16, (color >> 8) & 255, color & 255));
 }
 
 // ---------------------------------------------------------------- zoom and pan
@@ -887,7 +917,7 @@ for (const [name, run] of Object.entries({
 // ---------------------------------------------------------------- what the other parts may call
 
 s2i.pad = {
-  load, saveSoon, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
+  load, useColors, saveSoon, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
   get size() { return { width: page.width, height: page.height }; },
   get method() { return method; },
   get settled() { return seq === shownSeq && !isDirty; },

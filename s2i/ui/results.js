@@ -4,7 +4,7 @@ const s2i = (window.s2i ??= {});
 const find = (selector) => element.querySelector(selector);
 const frame = find('.frame'), ghost = find('.ghost'), strip = find('.strip');
 let shown = null; // what the server said last
-let isGhostOn = false;
+let isGhostOn = false, isStripKept = false;
 
 function download(href, name) {
   const link = document.createElement('a');
@@ -43,12 +43,19 @@ watch('shown', async () => {
   element.classList.remove('has-error');
   element.classList.add('has-picture');
   find('.sentence').textContent = result.sentence ?? '';
-  showStrip(result);
+  if (!isStripKept || result.pictures) showStrip(result);
+  isStripKept = false;
   s2i.pad?.painted(result);
 });
 
-function showStrip({ pictures = [], captions = [], gif }) {
-  strip.hidden = pictures.length < 2 && !gif;
+// Take the colours that gave a picture; the others stay beside it, to be tried too.
+function useColors(layer) {
+  isStripKept = true;
+  s2i.pad.useColors(layer);
+}
+
+function showStrip({ pictures = [], captions = [], colors = [], gif }) {
+  strip.hidden = pictures.length < 2 && !gif && !colors.length;
   if (strip.hidden) return strip.replaceChildren();
   const all = pictures.map((source, i) => [source, captions[i] ?? `picture ${i + 1}`, 'png']);
   if (gif) all.push([gif, 'animation', 'gif']);
@@ -67,6 +74,15 @@ function showStrip({ pictures = [], captions = [], gif }) {
     save.setAttribute('aria-label', save.title);
     save.addEventListener('click', () => download(source, `${nameOf()}-${i + 1}.${kind}`));
     item.append(button, save);
+    if (colors[i]) {
+      const use = document.createElement('button');
+      use.type = 'button';
+      use.className = 'use';
+      use.textContent = 'Use these colours';
+      use.setAttribute('aria-label', `Use these colours: ${caption}`);
+      use.addEventListener('click', () => useColors(colors[i]));
+      item.append(use);
+    }
     return item;
   }));
 }

@@ -65,7 +65,7 @@ def describe(method: type[Method], weights: str, values: dict[str, Any]) -> str:
 
 
 def show_result(result: Result, *, is_preview: bool = False, **words: Any) -> dict[str, Any]:
-    """Return a result as the stage's ``shown``: data URLs of its pictures, captions, a GIF.
+    """Return a result as the stage's ``shown``: data URLs of pictures and colours, captions, a GIF.
 
     Pictures are PNG. A preview, which lasts until the pen is lifted, is a JPEG of the first one:
     ten times faster to make, a fifth of the bytes.
@@ -77,8 +77,10 @@ def show_result(result: Result, *, is_preview: bool = False, **words: Any) -> di
         return {"picture": _to_url(buffer.getvalue(), "image/jpeg"), **words}
     pictures = [write_layer(picture) for picture in result.pictures]
     shown = {"picture": pictures[0], **words}
-    if len(pictures) > 1 or result.frames:
+    if len(pictures) > 1 or result.frames or result.colors:
         shown |= {"pictures": pictures, "captions": list(result.captions)}
+    if result.colors:
+        shown["colors"] = [write_layer(layer) for layer in result.colors]
     if result.frames:
         shown["gif"] = _to_url(image.encode_gif(result.frames), "image/gif")
     return shown

@@ -40,6 +40,7 @@ class Blot(Method):
             photos_high=1,
             controls=(Slider(name="steps", label="Steps", default=3, low=2, high=8, help="n"),),
         ),
+        Action(name="recolor", title="Recolor", help="the drawing in other colours"),
     )
 
     def __init__(self, tint: int = 0, wait_ms: int = 0):
@@ -73,6 +74,20 @@ class Blot(Method):
             (first + (second - first) * i / (steps - 1)).astype(np.uint8) for i in range(steps)
         )
         return Result(pictures=pictures, frames=pictures)
+
+    def recolor(self, drawing, photos):
+        stripes = np.zeros((2, *drawing.size, 4), np.uint8)
+        stripes[0, 100:] = (200, 30, 60, 255)
+        stripes[0, 400:] = (20, 120, 220, 255)
+        stripes[1, :50] = (20, 200, 40, 255)
+        pictures = tuple(
+            self.predict(Drawing(lines=drawing.lines, colors=colors), **RECOLOR).pictures[0]
+            for colors in stripes
+        )
+        return Result(pictures=pictures, captions=("sunset", "meadow"), colors=(*stripes,))
+
+
+RECOLOR = {"refine": 0, "lighten": False, "detail": 128, "seed": 0}
 
 
 class Outline(Method):

@@ -537,6 +537,30 @@ def test_an_action_shows_a_strip_with_a_gif(person):
     assert person.get("strip").locator("img[src^='data:image/gif']").count() == 1
 
 
+def test_the_colors_of_a_suggestion_go_to_the_pad(person):
+    lines, colors = person.layer("lines"), person.layer("colors")
+    person.page.get_by_role("button", name="more").first.click()
+    person.page.get_by_role("button", name="Recolor").click()
+    person.get("strip").locator("figure").nth(1).wait_for()
+    person.page.get_by_label("Use these colours: sunset").click()
+    person.page.wait_for_timeout(200)
+    person.settle()
+    assert np.array_equal(person.layer("lines"), lines)
+    laid = person.layer("colors")
+    assert not laid[:100].any()
+    assert (laid[100:400] == (200, 30, 60, 255)).all() and (laid[400:] == (20, 120, 220, 255)).all()
+    assert person.get("swatches").get_attribute("data-colors") == "#c81e3c,#1478dc"
+    assert tuple(person.picture()[480, 10]) == (20, 120, 220)
+    person.page.get_by_label("Use these colours: meadow").click()
+    person.page.wait_for_timeout(200)
+    person.settle()
+    assert person.get("swatches").get_attribute("data-colors") == "#14c828"
+    person.press("Control+z")
+    assert np.array_equal(person.layer("colors"), laid)
+    person.press("Control+z")
+    assert np.array_equal(person.layer("colors"), colors)
+
+
 def test_paused_means_no_painting(person):
     person.click("state")
     assert person.get("state").inner_text() == "paused"

@@ -135,6 +135,14 @@ def test_a_preview_is_a_jpeg_and_a_result_a_png():
     assert full["captions"] == ["a", "b"] and full["gif"].startswith("data:image/gif")
 
 
+def test_a_result_carries_the_colors_that_gave_it():
+    picture, colors = np.full((20, 30, 3), 99, np.uint8), layer(rgba=(10, 20, 30, 255))
+    shown = show_result(Result(pictures=(picture,), captions=("a",), colors=(colors,)))
+    assert len(shown["pictures"]) == 1 and shown["captions"] == ["a"]
+    assert np.array_equal(read_layer(shown["colors"][0]), colors)
+    assert "colors" not in show_result(Result(pictures=(picture, picture)))
+
+
 def test_only_pairs_are_examples(tmp_path):
     for name in ("one.lines.png", "one.colors.png", "two.lines.png"):
         image.write(tmp_path / "blot.soft" / name, layer())
