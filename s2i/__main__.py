@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from s2i.methods.base import (
     Slider,
     Toggle,
     check_values,
+    last_of,
 )
 
 LAYERS = ("lines", "colors")
@@ -202,7 +203,7 @@ def _run(kind: type[Method], options: argparse.Namespace) -> None:
                 if action:
                     result = method.act(action.name, drawing, own_photos, **values)
                 else:
-                    result = _finish(method.run(drawing, **values))
+                    result = last_of(method.run(drawing, **values))
         except S2IError as error:
             if not is_many:
                 raise
@@ -381,13 +382,6 @@ def _check_out(name: str, *, is_many: bool) -> tuple[Path, bool]:
     if is_file and is_many:
         raise S2IError(f"many pictures need a folder to go to; got '{out.name}'.")
     return out, is_file
-
-
-def _finish(result: Result | Iterator[Result]) -> Result:
-    """Return the last of a stream of results, or the only one."""
-    if not isinstance(result, Result):
-        *_, result = result
-    return result
 
 
 def _encode(base: str, result: Result) -> dict[Path, bytes]:

@@ -62,6 +62,7 @@ const urls = { lines: null, colors: null };
 const urlOf = (name) => (urls[name] ??= canvas[name].toDataURL('image/png'));
 
 function changed(names) {
+  stopStream();
   for (const name of names) urls[name] = null;
   drawingTime = performance.now();
   again = 0;
@@ -694,13 +695,19 @@ function post() {
   lastSent = sent;
   isForced = false;
   times.set(seq + 1, drawingTime);
+  if (method.isStream) {
+    stopStream();
+    stream = { key: crypto.randomUUID?.() ?? String(Math.random()) };
+    value.stream = stream.key;
+  }
   send(value);
 }
 
 function send(value) {
   postTime = performance.now();
   props.value = { seq: ++seq, ...value };
-  trigger('paint');
+  if (method.isStream) trigger('paint_steps');
+  else trigger('paint');
   clearTimeout(offlineTimer);
   offlineTimer = setTimeout(checkConnection, OFFLINE_MS);
   setTimeout(showBusy, 150);
@@ -718,11 +725,13 @@ async function showBusy() {
 }
 
 function payloadForAction() {
+  stopStream();
   showState('busy');
   return payload();
 }
 
 function repaint() {
+  stopStream();
   drawingTime = performance.now();
   isDirty = isForced = true;
   schedule();
@@ -734,8 +743,31 @@ function paintAgain() {
   repaint();
 }
 
+// A method whose results are streams is known by its first answer. Only one of its streams runs:
+// what comes after it waits until it has stopped, and then sees the newest drawing.
+let stream = {}, isStreaming = false;
+
+function stopStream() {
+  if (!stream.key || stream.isStopped) return;
+  stream.isStopped = true;
+  lastSent = ''; // the same drawing may be painted again
+  if (isStreaming || shownSeq < seq) server.stop_stream(stream.key).catch(() => {});
+}
+
 // The stage calls this when a result is on the screen.
 function painted(result) {
+  if (result.is_stream) {
+    methods[result.method].isStream = true;
+    shownSeq = Math.max(shownSeq, result.seq);
+    return repaint();
+  }
+  if (result.stream !== undefined) {
+    const isOld = result.stream !== stream.key || stream.isStopped;
+    // Asked to stop before it had begun, it did not hear that.
+    if (result.more && isOld) server.stop_stream(result.stream).catch(() => {});
+    isStreaming = Boolean(result.more);
+    s2i.stage.showRunning(isStreaming);
+  }
   if (!result.seq) return showState(isPaused ? 'paused' : 'live'); // the result of an action
   const time = times.get(result.seq);
   for (const key of times.keys()) if (key <= result.seq) times.delete(key);
@@ -743,7 +775,13 @@ function painted(result) {
   if (result.picture) find('.sheet .onion').src = result.picture;
   if (shownSeq < seq) return;
   clearTimeout(offlineTimer);
+  if (isStreaming) offlineTimer = setTimeout(checkConnection, OFFLINE_MS);
   if (isPaused) return;
+  if (isStreaming) {
+    showState('busy');
+    if (isDirty) schedule();
+    return;
+  }
   milliseconds = Math.round(performance.now() - (time ?? drawingTime));
   showState('live');
   if (isDirty) schedule();
@@ -755,7 +793,7 @@ function showState(kind, text) {
   const pill = document.querySelector('[data-testid=state]');
   if (!pill) return setTimeout(() => showState(kind, text), 100);
   const words = {
-    live: milliseconds === null ? 'ready' : method?.live ? `live · ${milliseconds} ms`
+    live: milliseconds === null ? 'ready' : method?.live && !method.isStream ? `live · ${milliseconds} ms`
       : `painted · ${(milliseconds / 1000).toFixed(1)} s`,
     busy: 'painting…', paused: 'paused', loading: text,
     offline: 'no connection: your drawing is safe',
@@ -768,18 +806,19 @@ function showState(kind, text) {
 function setPaused(isOn) {
   isPaused = isOn;
   clearTimeout(postTimer);
+  if (isOn) stopStream();
   showState(isOn ? 'paused' : 'live');
   if (!isOn && isDirty) schedule();
 }
 
 async function checkConnection() {
   clearTimeout(offlineTimer);
-  if (shownSeq >= seq) return showState(isPaused ? 'paused' : 'live');
+  if (shownSeq >= seq && !isStreaming) return showState(isPaused ? 'paused' : 'live');
   try {
     await fetch('theme.css', { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(3000) });
     // The connection is there, so the snapshot got lost with the old one or in a full queue.
     const isBack = document.querySelector('[data-testid=state]').dataset.kind === 'offline';
-    if (isBack || method.live) {
+    if (isBack || method.live && !method.isStream) {
       showState('busy');
       repaint();
     }
@@ -917,10 +956,10 @@ for (const [name, run] of Object.entries({
 // ---------------------------------------------------------------- what the other parts may call
 
 s2i.pad = {
-  load, useColors, saveSoon, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
+  load, useColors, stopStream, saveSoon, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
   get size() { return { width: page.width, height: page.height }; },
   get method() { return method; },
-  get settled() { return seq === shownSeq && !isDirty; },
+  get settled() { return seq === shownSeq && !isDirty && !isStreaming; },
   drawing: () => ({ lines: urlOf('lines'), colors: urlOf('colors') }),
   ghost: () => s2i.stage?.drawGhost(canvas.lines),
   setMethod(name) {

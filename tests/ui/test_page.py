@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from s2i import image
+from s2i.ui import stream
 
 # Gradio leaves an event loop behind that asyncio's own destructor complains about.
 pytestmark = [
@@ -26,6 +27,14 @@ PIXELS = """name => {
   let s = '';
   for (let i = 0; i < d.length; i += 9999) s += String.fromCharCode(...d.subarray(i, i + 9999));
   return [c.height, c.width, btoa(s)];
+}"""
+
+WATCH_FACTS = """() => {
+  window.seen = [];
+  new MutationObserver(() => {
+    const text = document.querySelector('[data-testid=facts]').textContent;
+    if (text && seen.at(-1) !== text) seen.push(text);
+  }).observe(document.querySelector('#stage'), { childList: true, subtree: true });
 }"""
 
 FORGET = """new Promise((done) => {
@@ -86,6 +95,19 @@ class Person:
     def picture(self):
         source = self.get("picture").get_attribute("src")
         return np.array(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+
+    def steps(self):
+        """Return the numbers of a stream's steps that were seen."""
+        return [int(text.split()[1]) for text in self.page.evaluate("seen")]
+
+    def stream(self, steps):
+        """Begin a stream of so many steps."""
+        self.page.get_by_role("tab", name="Grow").click()
+        self.page.evaluate(WATCH_FACTS)
+        number = self.page.get_by_label("number input for Steps").last
+        number.fill(str(steps))
+        number.press("Enter")
+        self.page.wait_for_function("seen.length > 2")
 
     def new(self):
         self.click("new")
@@ -559,6 +581,65 @@ def test_the_colors_of_a_suggestion_go_to_the_pad(person):
     assert np.array_equal(person.layer("colors"), laid)
     person.press("Control+z")
     assert np.array_equal(person.layer("colors"), colors)
+
+
+def test_a_stream_is_seen_as_it_goes_and_arrives(person):
+    person.new()
+    person.page.get_by_role("tab", name="Grow").click()
+    person.page.evaluate(WATCH_FACTS)
+    person.stroke([(60, 60), (300, 60)])
+    person.get("stop").wait_for()
+    assert person.get("state").inner_text() == "painting…"
+    assert person.get("progress").is_visible()
+    person.get("strip").locator("button.look").nth(1).click()
+    person.page.wait_for_function("!document.querySelector('[data-testid=stop]').checkVisibility()")
+    person.settle()
+    steps = person.steps()
+    whole = steps[len(steps) - steps[::-1].index(min(steps[-4:])) - 1 :]
+    assert len(whole) >= 3 and whole == sorted(whole) and whole[-1] == 20
+    assert not person.get("progress").is_visible()
+    picture = person.picture()
+    assert picture[400, 400].max() == 0, "the chosen picture of the strip went away"
+    assert picture[60, 200].min() > 200
+    assert person.get("picture").get_attribute("src").startswith("data:image/png")
+    person.page.get_by_label("Fail").check()
+    person.page.wait_for_selector("#stage .has-error")
+    assert person.get("sentence").inner_text() == "The ink ran out: draw less."
+    assert person.get("facts").inner_text() == "step 2"
+    assert not person.get("stop").is_visible()
+
+
+def test_a_stream_stops_when_asked_and_when_something_newer_comes(person):
+    person.new()
+    person.stroke([(60, 60), (300, 60)])
+    person.stream(400)
+    person.click("stop")
+    person.settle()
+    steps = person.steps()[-1]
+    assert steps < 200 and not stream._running
+    person.page.wait_for_timeout(300)
+    assert person.steps()[-1] == steps
+    assert person.picture()[60, 200].max() < 50
+    person.stream(300)
+    person.stroke([(60, 160), (300, 160)])
+    person.page.wait_for_timeout(200)
+    assert len(stream._running) <= 1
+    person.page.wait_for_function("seen.slice(-5).filter((text) => text === 'step 1').length")
+    person.page.wait_for_timeout(500)
+    picture = person.picture()
+    assert picture[60, 200].max() < 50 and picture[160, 200].max() < 50
+    assert person.get("stop").is_visible() and len(stream._running) == 1
+    person.page.get_by_role("tab", name="Outline").click()
+    person.page.wait_for_timeout(300)
+    person.settle()
+    assert not person.get("stop").is_visible() and not stream._running
+    assert person.picture()[..., 2].min() == 255
+    assert max(person.steps()) < 200
+    person.page.get_by_role("tab", name="Grow").click()
+    person.get("stop").wait_for()
+    person.page.goto("about:blank")
+    person.page.wait_for_timeout(2500)
+    assert not stream._running, "it goes on although nobody looks"
 
 
 def test_paused_means_no_painting(person):
