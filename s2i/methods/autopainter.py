@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from s2i import image, palette
-from s2i.edges import xdog
+from s2i.edges import sketchify
 from s2i.errors import S2IError
 from s2i.layers import FoldedUNet, UNet, run_padded
 from s2i.methods.base import Action, Choice, Drawing, Method, Result, Slider, Toggle, check_values
@@ -226,17 +226,7 @@ class Autopainter(Method):
         Raises:
             S2IError: a value out of the bounds of ``start_controls``.
         """
-        settings = check_values(cls.start_controls, values)
-        height, width = photo.shape[:2]
-        size = image.fit_size((height, width), min(768, round((height * width) ** 0.5)))
-        scale = (size[0] * size[1]) ** 0.5 / 256
-        lines = xdog(
-            image.resize(photo, size),
-            sigma_px=max(0.3, settings["sigma"] * scale),
-            epsilon=0.03 * settings["ink"] - 0.025,
-            phi=10 ** (2.6 - 1.8 * settings["softness"]),
-        )
-        return Drawing(lines=image.resize(lines, (height, width)))
+        return Drawing(lines=sketchify(photo, **check_values(cls.start_controls, values)))
 
     def suggest_colors(
         self, drawing: Drawing, photos: tuple[np.ndarray, ...], *, count: int = 6, seed: int = 0
