@@ -207,3 +207,59 @@ def test_what_is_wrong_is_one_sentence(data, published, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         evaluate.main(["--help"])
     assert stop.value.code == 0 and "Hint error" in capsys.readouterr().out
+
+
+@pytest.fixture
+def pairs(tmp_path, published):
+    """A data set with lines, one picture each in two styles, and a weight that only reads lines."""
+    folder = tmp_path / "pairs"
+    table = ["color,flat,lines,split"]
+    for number in range(4):
+        photo = make_photo(number)
+        for name, picture in (("color", photo), ("flat", photo // 2), ("lines", 255 - 0 * photo)):
+            image.write(folder / name / f"{number}.png", picture)
+        paths = ",".join(f"{name}/{number}.png" for name in ("color", "flat", "lines"))
+        table.append(f"{paths},{'train' if number < 2 else 'test'}")
+    (folder / "meta.csv").write_text("\n".join(table))
+    published.method.name = published.method.title = "pix2pix"
+    published.method.seen = []
+
+    def run(drawing: Drawing) -> Result:
+        published.method.seen.append(drawing.lines)
+        return Result(pictures=(np.full((*drawing.lines.shape, 3), 90, np.uint8),))
+
+    published.method.run = run
+    return folder
+
+
+def test_lines_are_the_datas_or_drawn(pairs, published, tmp_path, capsys):
+    def run(*options: str) -> np.ndarray:
+        published.method.seen.clear()
+        arguments = ["pirec.trial", "--data", str(pairs), "--out", str(tmp_path / "out"), *options]
+        assert evaluate.main(arguments) == 0, capsys.readouterr().err
+        assert len(published.method.seen) == 2
+        return published.method.seen[0]
+
+    photo = make_photo(2)
+    assert (run() == 255).all()
+    assert "the data's own, else XDoG (2 of 2 have their own)." in capsys.readouterr().out
+    scaled = edges.xdog(photo, sigma_px=0.6 * SIZE_PX / 128)
+    assert (run("--lines", "xdog") == scaled).all() and (scaled < 128).any()
+    half = run("--lines", "xdog2x", "--size-px", str(SIZE_PX // 2))
+    assert (half == image.resize(edges.xdog(photo), (SIZE_PX // 2, SIZE_PX // 2))).all()
+    assert "lines: XDoG at twice the size" in (tmp_path / "out" / "scores.md").read_text()
+    sheet = image.read_photo(tmp_path / "out" / "sheet.png")
+    assert (sheet[: SIZE_PX // 2, : SIZE_PX // 2] == image.crop_square(photo, SIZE_PX // 2)).all()
+
+
+def test_columns_are_chosen(pairs, published, tmp_path, capsys):
+    arguments = ["pirec.trial", "--data", str(pairs), "--out", str(tmp_path / "out")]
+    assert evaluate.main([*arguments, "--photo-column", "flat", "--lines-column", "color"]) == 0
+    grey = published.method.seen[0]
+    assert 20 < np.ptp(grey)
+    sheet = image.read_photo(tmp_path / "out" / "sheet.png")
+    assert (sheet[:SIZE_PX, :SIZE_PX] == make_photo(2) // 2).all()
+    assert evaluate.main([*arguments, "--lines-column", "ink"]) == 2
+    assert "'lines' = 'ink' doesn't fit" in capsys.readouterr().err
+    with pytest.raises(S2IError, match="choose one of given, xdog, xdog2x"):
+        evaluate.evaluate("pirec.trial", str(pairs), lines="canny")

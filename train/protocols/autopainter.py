@@ -196,10 +196,7 @@ def _choose_region(case: _Case) -> tuple[int, np.ndarray | None]:
 def oppose_color(color: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return the opposite hue of an RGB color: Lab, chroma at least 40, lightness kept.
 
-    What lies outside of RGB is clipped into it.
-
-    >>> oppose_color((200, 60, 60))
-    (0, 138, 138)
+    What lies outside of RGB is clipped into it, channel by channel.
     """
     pixel = np.array([[color]], np.float32) / 255
     light, a, b = (float(value) for value in cv2.cvtColor(pixel, cv2.COLOR_RGB2Lab)[0, 0])

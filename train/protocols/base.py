@@ -261,11 +261,7 @@ def collect_scores(scores: dict[str, float], sets: Sets, *, pictures: int) -> di
 
 
 def show_mean(mean: Mean, *, digits: int = 3, signed: bool = False) -> str:
-    """Return a mean with its interval.
-
-    >>> show_mean((0.5, 0.25, 1), digits=2)
-    '0.50 [0.25, 1.00]'
-    """
+    """Return a mean with its interval: 0.500 [0.250, 1.000]."""
     sign = "+" if signed else ""
     middle, low, high = (f"{value:{sign}.{digits}f}" for value in mean)
     return f"{middle} [{low}, {high}]"

@@ -25,7 +25,6 @@ to see what an augmentation bought.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
