@@ -33,7 +33,7 @@ def make_sample(number: int) -> Sample:
 
 
 class Painter:
-    """Knows every photo by its lines; floods each area with the color that is mostly dabbed in it."""
+    """Knows every photo by its lines; floods each area with the color most dabbed there."""
 
     def __init__(self, samples):
         self.known = {sample.lines.tobytes(): sample.photo for sample in samples}
@@ -106,7 +106,7 @@ def test_the_perfect_painter_is_the_photo():
     report = autopainter.evaluate(make_task(Memory))
     for count in (0, 5, 20):
         for measure, best in (("lpips", 0), ("figure_lpips", 0), ("ssim", 1)):
-            assert report.scores[f"hints_{count}.{measure}"] == best
+            assert report.scores[f"hints_{count}.{measure}"] == pytest.approx(best, abs=1e-3)
     assert "hints_0.psnr" not in report.scores  # infinite
     assert report.scores["lines.lpips"] > 0.1 and report.scores["spread.lpips"] > 0
     assert report.scores["hints_20.kid"] == report.scores["photo.kid"]
