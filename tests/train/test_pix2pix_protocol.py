@@ -15,7 +15,7 @@ SIZE_PX = 48
 
 def make_sample(number: int) -> Sample:
     photo = np.full((SIZE_PX, SIZE_PX, 3), 200 - number, np.uint8)
-    photo[12:36, 12:36] = (180, 60, 10 * number)
+    photo[12:36, 12:36] = (180, 60, 20 + 10 * number)
     lines = np.full((SIZE_PX, SIZE_PX), 255, np.uint8)
     lines[11:37, 11:37] = 0
     lines[12:36, 12:36] = 255

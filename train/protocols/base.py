@@ -228,10 +228,12 @@ def ratio_of(rows: list[Row], over: str, under: str, *, seed: int = 0, count: in
     drawn = np.random.default_rng(seed).integers(len(pairs), size=(count, len(pairs)))
     sums = np.vstack([pairs.sum(0), pairs[drawn].sum(1)])
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = sums[:, 0] / sums[:, 1]
-        drawn_ratios = ratios[1:][~np.isnan(ratios[1:])]
-        bounds = np.percentile(drawn_ratios, [2.5, 97.5]) if len(drawn_ratios) else [np.nan] * 2
-    return float(ratios[0]), float(bounds[0]), float(bounds[1])
+        ratio, *drawn_ratios = sums[:, 0] / sums[:, 1]
+    known = np.sort([value for value in drawn_ratios if not np.isnan(value)])
+    if not len(known):
+        return (float("nan"),) * 3
+    low, high = (known[int(share * len(known))] for share in (0.025, 0.975))
+    return float(ratio), float(low), float(high)
 
 
 def score_sets(task: Task, vectors: dict[str, np.ndarray]) -> Sets:
