@@ -251,4 +251,4 @@ def test_ratios_of_nothing_and_of_zeros():
     assert ratio((1, 0)) == (float("inf"),) * 3
     assert ratio((1, 2), (3, 2), (nan, 9))[0] == 1
     middle, low, high = ratio((1, 1), (2, 4), (3, 3), (2, 1))
-    assert low < middle == pytest.approx(8 / 9) < high
+    assert middle == pytest.approx(8 / 9) and low < middle < high
