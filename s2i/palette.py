@@ -156,14 +156,19 @@ def strengthen(colors: np.ndarray) -> np.ndarray:
     return _from_lab(lab[None])[0]
 
 
-def draw_palette(count: int, random: np.random.Generator) -> np.ndarray:
-    """Return ``count`` colors that go together: (count, 3) uint8.
+def draw_palette(
+    count: int, random: np.random.Generator, *, first: np.ndarray | None = None
+) -> np.ndarray:
+    """Return ``count`` colors that go together: (count, 3) uint8; ``first`` sets the first hue.
 
     Neighbors of one hue and of its opposite, light where that hue is light (yellow) and darker
     where it is dark (blue).
     """
-    offsets = np.array([0, 160, 30, -35, 200, 75, 120, -80])
-    hues = random.uniform(0, 360) + offsets[np.arange(count) % len(offsets)]
+    offsets = np.array([0, -35, 160, 30, 200, 75, 120, -80])
+    start = random.uniform(0, 360)
+    if first is not None:
+        start = np.degrees(np.arctan2(*_to_lab(first[None, None])[0, 0, :0:-1]))
+    hues = start + offsets[np.arange(count) % len(offsets)]
     hues = np.radians(hues + random.uniform(-12, 12, count))
     light = 64 + 16 * np.cos(hues - np.radians(100)) + random.uniform(-9, 9, count)
     chroma = random.uniform(34, 62, count)
