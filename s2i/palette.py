@@ -16,6 +16,7 @@ _STRAIGHT, _DIAGONAL = 5, 7  # lengths of the two kinds of steps to a neighborin
 _GAP_SHARE = 0.6  # share of that which crossing a small gap in a line costs
 _GAP_PX = 4
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+_NEARLY = 0.85
 _REACH_PX = 24  # over this way the confidence in a color falls to 1/e
 
 
@@ -99,8 +100,8 @@ def find_paper(lines: np.ndarray, colors: np.ndarray, *, gap_px: float = 6) -> n
     """Return the bare paper around a figure: (H, W) bool.
 
     What a disc of ``gap_px`` reaches from the upper corners and the upper halves of the sides
-    without touching ink, grown into the nooks between the lines; nothing of it where there is
-    paint in it.
+    without touching ink, grown into the nooks between the lines, and all of an area that is
+    nearly all reached; nothing of it where there is paint in it.
 
     Args:
         lines: (H, W) uint8, ink below 128.
@@ -120,7 +121,13 @@ def find_paper(lines: np.ndarray, colors: np.ndarray, *, gap_px: float = 6) -> n
     is_bare[colors[..., 3] >= 128] = 0
     for _ in range(2 * side):
         reached = cv2.dilate(reached, _CROSS) & is_bare
-    return reached > 0
+    areas = find_areas(lines)
+    reached = reached > 0
+    sizes = np.bincount(areas.ravel() + 1)
+    paper = np.bincount(areas[reached] + 1, minlength=len(sizes))
+    is_paper = paper > _NEARLY * sizes
+    is_paper[0] = False  # the ink
+    return reached | (is_paper[areas + 1] & (is_bare > 0))
 
 
 def settle_dabs(colors: np.ndarray, lines: np.ndarray) -> np.ndarray:

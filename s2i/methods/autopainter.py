@@ -61,7 +61,7 @@ CHANNELS: Mapping[str, int] = {"spread": 9, "mask": 5, "pasted": 3}
 PAPER = (255, 255, 255, 128)
 CROSSING_PX = 96  # dear enough that an area with paint of its own takes no other
 SMALLEST = 0.001  # of the picture: smaller areas get no colour suggested
-UNSURE = 20  # of 255: a network that paints all areas this much alike has no colours of its own
+UNSURE = 35  # of 255: a network that paints all areas this much alike has no colours of its own
 MOST = 40  # areas that get one
 
 
@@ -274,7 +274,17 @@ class Autopainter(Method):
             self.size_multiple,
             value=1.0 if hints == "pasted" else 0.0,
         )
-        return image.to_picture(output[0])
+        picture = image.to_picture(output[0])
+        if self.kwargs["paper"]:
+            picture = clear_paper(picture, palette.find_paper(lines, colors))
+        return picture
+
+
+def clear_paper(picture: np.ndarray, paper: np.ndarray) -> np.ndarray:
+    """Whiten a picture (H, W, 3) where there is paper (H, W) bool, softly towards the lines."""
+    inner = cv2.erode(paper.astype(np.float32), np.ones((5, 5), np.uint8))
+    weight = cv2.GaussianBlur(inner, (0, 0), 1.5)[..., None] * paper[..., None]
+    return np.rint(picture + weight * (255 - picture.astype(np.float32))).astype(np.uint8)
 
 
 def suggest_colors(
