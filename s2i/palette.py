@@ -17,7 +17,6 @@ _GAP_SHARE = 0.6  # share of that which crossing a small gap in a line costs
 _GAP_PX = 4
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 _NEARLY = 0.85
-_REACH_PX = 24  # over this way the confidence in a color falls to 1/e
 
 
 def color_domain(
@@ -131,7 +130,7 @@ def find_paper(lines: np.ndarray, colors: np.ndarray, *, gap_px: float = 6) -> n
 
 
 def settle_dabs(colors: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """Take back what of a small dab laps over a line: it is meant for the area most of it lies in.
+    """Take back what of a small dab laps over a line: it is meant for where most of it lies.
 
     A dab is connected paint on at most a hundredth of the picture. (H, W, 4) and (H, W), ink below
     128 -> (H, W, 4); strokes and fills stay as they are.
@@ -149,7 +148,9 @@ def settle_dabs(colors: np.ndarray, lines: np.ndarray) -> np.ndarray:
         is_dab = dabs[place] == number
         under = areas[place][is_dab]
         shares = np.bincount(under[under >= 0], minlength=1)
-        if shares.max() >= 0.5 * shares.sum() > 0:
+        if 2 * shares.sum() < size:
+            settled[place][is_dab & (areas[place] >= 0)] = 0
+        elif shares.max() >= 0.5 * shares.sum() > 0:
             settled[place][is_dab & (areas[place] >= 0) & (areas[place] != shares.argmax())] = 0
     return settled
 
@@ -183,7 +184,9 @@ def draw_palette(
     return _from_lab(lab[None].astype(np.float32))[0]
 
 
-def spread_colors(colors: np.ndarray, lines: np.ndarray, *, crossing_px: float = 24) -> np.ndarray:
+def spread_colors(
+    colors: np.ndarray, lines: np.ndarray, *, crossing_px: float = 24, reach_px: float = 24
+) -> np.ndarray:
     """Carry every painted pixel's color over the bare paper, with lines as barriers.
 
     A pixel takes the color of the paint from which the way to it is shortest. Crossing a gap of up
@@ -195,10 +198,11 @@ def spread_colors(colors: np.ndarray, lines: np.ndarray, *, crossing_px: float =
         colors: (H, W, 4) uint8, painted where alpha is at least 128.
         lines: (H, W) uint8, ink below 128.
         crossing_px: what crossing a line costs, as a way over bare paper.
+        reach_px: over this way the confidence in a color falls to 1/e.
 
     Returns:
         (H, W, 4) uint8: the color, and as alpha the confidence in it, 255 on the paint and
-        255 * exp(-way / 24), at least 1, elsewhere. All 0 when nothing is painted.
+        255 * exp(-way / reach_px), at least 1, elsewhere. All 0 when nothing is painted.
     """
     height, width = lines.shape
     is_painted = colors[..., 3] >= 128
@@ -218,7 +222,7 @@ def spread_colors(colors: np.ndarray, lines: np.ndarray, *, crossing_px: float =
     nearest, way = _find_ways(painted >= 0, _find_barriers(ink, scale, crossing_px))
     found = colors.reshape(-1, 4)[painted.ravel()[nearest]]
     way_px = way / (_STRAIGHT * scale)
-    found[..., 3] = np.maximum(1, np.rint(255 * np.exp(way_px * (-1 / _REACH_PX))))
+    found[..., 3] = np.maximum(1, np.rint(255 * np.exp(way_px * (-1 / reach_px))))
     spread = found.reshape(-1, 4)[cells]
     spread[is_painted, :3] = colors[is_painted, :3]
     spread[is_painted, 3] = 255
