@@ -105,7 +105,7 @@ class Draws:
                 photo, domain = hands.recolor(
                     photo, domain, rng, everywhere=bool(rng.random() < 0.5), keep=background
                 )
-        colors = hands.hint(domain, rng, none=0.0 if has_hints else 1.0)
+        colors = hands.hint(domain, lines, rng, none=0.0 if has_hints else 1.0)
         if has_hints and background is not None and background.any():
             dab_background(colors, domain, background, rng)
         return {

@@ -66,19 +66,25 @@ def dab_regions(
     *,
     count: int,
     radius_px: tuple[float, float] = (2, 5),
+    ink: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[Dab]]:
     """Dab one region after the other, as who colors a drawing does: see :func:`dab`.
 
     Regions of one color, larger ones more likely to come early (by the root of their size), each
-    once until all have a dab. Dabs lie inside and are smaller where the region is.
+    once until all have a dab. Dabs lie inside and are smaller where the region is. Where there is
+    ``ink`` (H, W) bool, there is no dab.
     """
     scale = min(domain.shape[:2]) / 128
     regions = find_regions(domain)
     sizes = np.bincount(regions.ravel()).astype(float)
+    inside = _inside(domain)
+    if ink is not None:
+        inside[ink] = 0
+        sizes[2 * np.bincount(regions[ink], minlength=len(sizes)) > sizes] = 0
     known = np.flatnonzero(sizes >= min(0.001 * regions.size, sizes.max()))
     chance = np.sqrt(sizes[known]) / np.sqrt(sizes[known]).sum()
     order = rng.choice(known, len(known), replace=False, p=chance)
-    depth = cv2.distanceTransform(_inside(domain), cv2.DIST_L2, 3)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
     colors = np.zeros((*domain.shape[:2], 4), np.uint8)
     dabs = []
     for number in range(count):
@@ -248,8 +254,10 @@ def whiten(photo: np.ndarray, background: np.ndarray) -> np.ndarray:
     return np.rint(photo * (1 - weight) + 255 * weight).astype(np.uint8)
 
 
-def hint(domain: np.ndarray, rng: np.random.Generator, *, none: float = 0.4) -> np.ndarray:
-    """Paint hints as people do: (H, W, 3) color domain -> painted layer (H, W, 4).
+def hint(
+    domain: np.ndarray, lines: np.ndarray, rng: np.random.Generator, *, none: float = 0.4
+) -> np.ndarray:
+    """Paint hints as people do: color domain (H, W, 3), lines (H, W) -> painted layer (H, W, 4).
 
     Nothing for a share ``none``; else 2 to 50 dots, mostly few (geometric), or strokes, discs and
     partial fills over 5 to 90 %; one in a hundred is painted all over.
@@ -261,8 +269,9 @@ def hint(domain: np.ndarray, rng: np.random.Generator, *, none: float = 0.4) -> 
         return np.dstack([domain, np.full(domain.shape[:2], 255, np.uint8)])
     if rng.random() < 0.7:
         count = min(50, 1 + int(rng.geometric(1 / 8)))
-        way = dab if rng.random() < 0.4 else dab_regions
-        return way(domain, rng, count=count, radius_px=(1, 5))[0]
+        if rng.random() < 0.4:
+            return dab(domain, rng, count=count, radius_px=(1, 5))[0]
+        return dab_regions(domain, rng, count=count, radius_px=(1, 5), ink=lines < 128)[0]
     return shift(cover(domain, rng, share=rng.uniform(0.05, 0.9)), rng, up_to_px=3)
 
 
