@@ -80,7 +80,9 @@ def dab_regions(
     inside = _inside(domain)
     if ink is not None:
         inside[ink] = 0
-        sizes[2 * np.bincount(regions[ink], minlength=len(sizes)) > sizes] = 0
+        is_ink = 2 * np.bincount(regions[ink], minlength=len(sizes)) > sizes
+        if not is_ink.all():
+            sizes[is_ink] = 0
     known = np.flatnonzero(sizes >= min(0.001 * regions.size, sizes.max()))
     chance = np.sqrt(sizes[known]) / np.sqrt(sizes[known]).sum()
     order = rng.choice(known, len(known), replace=False, p=chance)
