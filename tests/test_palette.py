@@ -236,6 +236,76 @@ def cells_around(row, column, shape):
             yield cell
 
 
+@pytest.mark.parametrize("size", [60, 85, 128, 170, 256, 301])
+def test_areas_are_what_lines_enclose(size):
+    lines = np.full((size, size), 255, np.uint8)
+    lines[:, size // 2] = lines[size // 3, : size // 2] = 0
+    areas = palette.find_areas(lines)
+    assert areas.shape == lines.shape and areas.dtype == np.int32
+    assert np.array_equal(areas == -1, lines == 0)
+    assert len(np.unique(areas[lines > 0])) == areas.max() + 1 == 3
+    assert len({areas[0, 0], areas[-1, 0], areas[0, -1]}) == 3
+
+
+@pytest.mark.parametrize("size", [128, 256, 512])
+def test_areas_stay_apart_over_small_gaps_alone(size):
+    lines, inside, outside = draw_circle(size)
+    gap = 2 * size // 128
+    lines[size // 2 : size // 2 + gap, : size // 2] = 255
+    areas = palette.find_areas(lines)
+    assert len(np.unique(areas[inside & (areas >= 0)])) == 1
+    assert areas[size // 2, size // 2] != areas[0, 0] >= 0
+    assert (areas[lines == 0] == -1).all()
+    leaking = palette.find_areas(lines, gap_px=0)
+    assert leaking[size // 2, size // 2] == leaking[0, 0]
+    lines[size // 2 : size // 2 + size // 8, : size // 2] = 255
+    assert palette.find_areas(lines)[size // 2, size // 2] == palette.find_areas(lines)[0, 0]
+
+
+@pytest.mark.parametrize(("value", "wanted"), [(255, 0), (128, 0), (127, -1)])
+def test_areas_of_a_page_of_one_tone(value, wanted):
+    assert (palette.find_areas(np.full((20, 30), value, np.uint8)) == wanted).all()
+
+
+def hues(colors):
+    lab = palette._to_lab(colors[None])[0]
+    return np.hypot(lab[:, 1], lab[:, 2]), np.arctan2(lab[:, 2], lab[:, 1]), lab[:, 0]
+
+
+SOFT = np.uint8([[150, 110, 110], [150, 112, 108], [110, 140, 115], [110, 115, 150]])
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1, 2])
+def test_varied_greys_stay_greys(seed):
+    greys = np.repeat(np.uint8([[20], [90], [160], [240]]), 3, axis=1)
+    random = None if seed is None else np.random.default_rng(seed)
+    varied = palette.vary_colors(greys, random)
+    assert varied.shape == greys.shape and varied.dtype == np.uint8
+    assert np.ptp(varied.astype(int), axis=1).max() <= 2
+    assert (np.diff(varied[:, 0].astype(int)) > 0).all()
+
+
+def test_without_dice_colors_keep_hue_and_lightness_and_grow_stronger():
+    chroma, hue, light = hues(SOFT)
+    strong, kept, same_light = hues(palette.vary_colors(SOFT, None))
+    assert (strong > 1.3 * chroma).all()
+    assert np.abs(np.angle(np.exp(1j * (kept - hue)))).max() < 0.06
+    assert np.abs(same_light - light).max() < 1
+
+
+def test_dice_turn_hues_and_near_colors_stay_near():
+    before = SOFT.copy()
+    answers = [palette.vary_colors(SOFT, np.random.default_rng(seed)) for seed in range(12)]
+    again = palette.vary_colors(SOFT, np.random.default_rng(3))
+    assert np.array_equal(answers[3], again) and np.array_equal(SOFT, before)
+    assert len({answer.tobytes() for answer in answers}) == 12
+    _, hue, _ = hues(SOFT)
+    for answer in answers:
+        _, turned, _ = hues(answer)
+        assert np.abs(answer[0].astype(int) - answer[1]).max() < 20
+        assert np.abs(np.angle(np.exp(1j * (turned - hue)))).max() > 0.3
+
+
 def test_turn_hue_keeps_greys_alpha_and_lightness():
     layer = noise(8, 8, 4) // 2 + 64
     turned = palette.turn_hue(layer, 75)
