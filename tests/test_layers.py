@@ -112,7 +112,9 @@ def count(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-@pytest.mark.parametrize(("depth", "parameters"), [(8, 54_413_955), (7, 41_828_995), (6, 29_244_035)])
+@pytest.mark.parametrize(
+    ("depth", "parameters"), [(8, 54_413_955), (7, 41_828_995), (6, 29_244_035)]
+)
 def test_unet_has_the_parameters_of_the_paper(depth, parameters):
     with torch.device("meta"):
         assert count(UNet(depth=depth)) == parameters

@@ -276,7 +276,7 @@ def test_sketches_come_in_many_styles_near_the_outline():
     assert all(each[3, 3] > 200 for each in drawn)  # ink is dark on paper, never the reverse
     assert len({each.tobytes() for each in drawn}) > 15
     amounts = [(each < 128).mean() for each in drawn]
-    assert 0 < min(amounts) and max(amounts) > 1.5 * np.median(amounts)
+    assert min(amounts) > 0 and max(amounts) > 1.5 * np.median(amounts)
     near = cv2.dilate((lines == 0).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     given = [hands.sketch(photo, lines, dice(seed), given=1.0) < 128 for seed in range(12)]
     assert np.mean([near[ink].mean() for ink in given]) > 0.95
@@ -290,7 +290,9 @@ def test_the_share_of_given_lines_is_as_said():
     photo, _, *_ = figure()
     cross = np.full(photo.shape[:2], 255, np.uint8)
     cross[2:6] = 0  # where the picture has no edge
-    used = [(hands.sketch(photo, cross, dice(seed), given=0.7)[2:6] < 128).any() for seed in range(200)]
+    used = [
+        (hands.sketch(photo, cross, dice(seed), given=0.7)[2:6] < 128).any() for seed in range(200)
+    ]
     assert np.mean(used) == pytest.approx(0.7, abs=0.1)
     alone = hands.sketch(photo, None, dice(), given=1.0)
     assert (alone < 128).any() and alone[3, 3] > 200

@@ -196,7 +196,9 @@ def test_a_critic_that_is_sure_of_a_fake_teaches_most(gan):
     assert slope(generator, -8) <= slope(generator, -2) <= slope(generator, 0.5) < 0
     assert slope(generator, -8) <= -0.99
     zero = torch.zeros(1)
-    assert slope(lambda real: critic(real, zero), -2) < 0 < slope(lambda fake: critic(zero, fake), 2)
+    assert (
+        slope(lambda real: critic(real, zero), -2) < 0 < slope(lambda fake: critic(zero, fake), 2)
+    )
 
 
 @pytest.mark.parametrize("power", [1, 2])
