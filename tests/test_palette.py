@@ -249,7 +249,7 @@ def test_areas_are_what_lines_enclose(size):
 
 @pytest.mark.parametrize("size", [128, 256, 512])
 def test_areas_stay_apart_over_small_gaps_alone(size):
-    lines, inside, outside = draw_circle(size)
+    lines, inside, _ = draw_circle(size)
     gap = 2 * size // 128
     lines[size // 2 : size // 2 + gap, : size // 2] = 255
     areas = palette.find_areas(lines)

@@ -165,7 +165,7 @@ def sketch(
     else:
         lines = xdog(
             photo,
-            sigma_px=rng.uniform(0.4, 0.8) * scale,
+            sigma_px=max(0.4, rng.uniform(0.4, 0.8) * scale),
             gamma=rng.uniform(0.97, 0.99),
             epsilon=rng.uniform(-0.012, 0.001),
             phi=rng.uniform(20, 300),

@@ -151,8 +151,9 @@ class Slopes(torch.nn.Module):
         return F.l1_loss(output, target)
 
 
-@pytest.mark.parametrize("gan", ["lsgan", "hinge", "bce"])
-@pytest.mark.parametrize("hints", CHANNELS)
+@pytest.mark.parametrize(
+    ("hints", "gan"), [("spread", "lsgan"), ("mask", "hinge"), ("pasted", "bce")]
+)
 def test_every_term_trains_its_network(hints, gan):
     made = trainer(hints=hints, gan=gan, total_variation=1.0)
     made.config = config(hints=hints, gan=gan, total_variation=1.0, perceptual="stand-in")
@@ -222,7 +223,7 @@ def test_the_critic_learns_to_tell_real_from_fake():
     made = trainer(critic_width=8, critic_rate=2e-3)
     batch = batch_of(made, 4)
     made.losses(Turn("generator"), batch, 0.0)
-    learn(made, batch, "critic", steps=60)
+    learn(made, batch, "critic", steps=40)
     critic, inputs = made.networks["critic"].eval(), batch["inputs"]
     with torch.no_grad():
         real = critic(torch.cat([batch["target"], inputs], 1))
@@ -232,7 +233,7 @@ def test_the_critic_learns_to_tell_real_from_fake():
 
 def test_two_pictures_can_be_learned_by_heart():
     made = trainer(learning_rate=4e-3, adversarial=0.0)
-    costs = learn(made, batch_of(made, seed=1), "generator", steps=50)
+    costs = learn(made, batch_of(made, seed=1), "generator", steps=40)
     assert np.mean(costs[-5:]) < 0.5 * np.mean(costs[:3])
 
 
@@ -296,7 +297,7 @@ def test_what_was_trained_is_published_loaded_and_run(zoo, tmp_path, monkeypatch
     assert image.read_photo("out/a.png").shape == (50, 70, 3)
 
 
-@pytest.mark.parametrize("hints", CHANNELS)
+@pytest.mark.parametrize("hints", ["spread", "pasted"])
 def test_a_folder_of_pictures_is_enough(tmp_path, hints):
     for number, sample in zip(range(3), Drawings(size_px=80), strict=False):
         image.write(tmp_path / "mine" / f"{number}.png", sample.photo)
