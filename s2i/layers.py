@@ -163,7 +163,7 @@ class FoldedUNet(nn.Module):
     parameters from 9 channels at width 32.
     """
 
-    def __init__(self, *, channels: int = 3, width: int = 32) -> None:
+    def __init__(self, *, channels: int = 3, width: int = 32, outputs: int = 3) -> None:
         """Build for (N, channels, H, W), sides multiples of 32."""
         super().__init__()
         widths = [width, 2 * width, 4 * width, 4 * width, 4 * width]
@@ -188,7 +188,7 @@ class FoldedUNet(nn.Module):
         self.out = nn.Sequential(
             nn.Conv2d(width // 2 + channels, 16, 3, padding=1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(16, 3, 3, padding=1),
+            nn.Conv2d(16, outputs, 3, padding=1),
             nn.Tanh(),
         )
 
@@ -197,7 +197,7 @@ class FoldedUNet(nn.Module):
         return nn.Sequential(conv, make_norm("group", width), nn.LeakyReLU(0.2, inplace=True))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) -> (N, 3, H, W) in [-1, 1]."""
+        """(N, channels, H, W) -> (N, outputs, H, W) in [-1, 1]."""
         y = self.stem(self.fold(x))
         skips = []
         for level, down in enumerate(self.downs):

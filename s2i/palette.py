@@ -13,9 +13,9 @@ import numpy as np
 
 _REFERENCE_PX = 128  # kernels and distances are stated for pictures of this side
 _STRAIGHT, _DIAGONAL = 5, 7  # lengths of the two kinds of steps to a neighboring pixel
-_CROSSING_PX = 24  # what crossing a line costs, as a way over bare paper
 _GAP_SHARE = 0.6  # share of that which crossing a small gap in a line costs
 _GAP_PX = 4
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 _REACH_PX = 24  # over this way the confidence in a color falls to 1/e
 
 
@@ -95,36 +95,70 @@ def find_areas(lines: np.ndarray, *, gap_px: float = 3) -> np.ndarray:
     return areas - 1
 
 
-def vary_colors(colors: np.ndarray, random: np.random.Generator | None) -> np.ndarray:
-    """Return other colors that go together as ``colors`` (N, 3) uint8 do, and are stronger.
+def find_paper(lines: np.ndarray, colors: np.ndarray, *, gap_px: float = 8) -> np.ndarray:
+    """Return the bare paper around a figure: (H, W) bool.
 
-    Greys stay greys. Colors that lie near each other stay so: the hue circle is turned as a whole,
-    then bent by a slow wave. Without ``random`` hues stay and only the chroma grows.
+    What a disc of ``gap_px`` reaches from the upper corners and the upper halves of the sides
+    without touching ink, grown into the nooks between the lines; nothing of it where there is
+    paint in it.
+
+    Args:
+        lines: (H, W) uint8, ink below 128.
+        colors: (H, W, 4) uint8, painted where alpha is at least 128.
+        gap_px: of a picture of 128 px, grows with it: narrower gaps in the lines are no way in.
     """
+    side = max(1, round(gap_px * math.sqrt(lines.size) / _REFERENCE_PX)) | 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    ink = (lines < 128).astype(np.uint8)
+    near = cv2.dilate(ink, disc)
+    _, ways = cv2.connectedComponents(1 - near, connectivity=4, ltype=cv2.CV_32S)
+    upper = len(lines) // 2 + 1
+    found = {int(ways[0, 0]), int(ways[0, -1]), *np.unique(ways[:upper, (0, -1)]).tolist()} - {0}
+    painted = set(np.unique(ways[colors[..., 3] >= 128]).tolist())
+    reached = np.isin(ways, list(found - painted)).astype(np.uint8)
+    is_bare = 1 - ink
+    is_bare[colors[..., 3] >= 128] = 0
+    for _ in range(side):
+        reached = cv2.dilate(reached, _CROSS) & is_bare
+    return reached > 0
+
+
+def strengthen(colors: np.ndarray) -> np.ndarray:
+    """Return ``colors`` (N, 3) uint8 with 1.7 times their chroma, 26 to 75 in Lab; greys stay."""
     lab = _to_lab(colors[None])[0]
-    chroma, hue = np.hypot(lab[:, 1], lab[:, 2]), np.arctan2(lab[:, 2], lab[:, 1])
-    stronger = np.where(chroma > 6, np.clip(1.7 * chroma, 26, 75), chroma)
-    light = lab[:, 0]
-    if random is not None:
-        hue = hue + random.uniform(0.15, 0.85) * 2 * np.pi
-        hue = hue + random.uniform(0, 0.8) * np.sin(hue + random.uniform(0, 2 * np.pi))
-        stronger = stronger * random.uniform(0.8, 1.2)
-        light = np.clip(light + random.uniform(-8, 12), 12, 96)
-    varied = np.stack([light, stronger * np.cos(hue), stronger * np.sin(hue)], axis=1)
-    return _from_lab(varied[None].astype(np.float32))[0]
+    chroma = np.hypot(lab[:, 1], lab[:, 2])
+    wanted = np.where(chroma > 6, np.clip(1.7 * chroma, 26, 75), chroma)
+    lab[:, 1:] *= (wanted / np.maximum(chroma, 1e-3))[:, None]
+    return _from_lab(lab[None])[0]
 
 
-def spread_colors(colors: np.ndarray, lines: np.ndarray) -> np.ndarray:
+def draw_palette(count: int, random: np.random.Generator) -> np.ndarray:
+    """Return ``count`` colors that go together: (count, 3) uint8.
+
+    Neighbors of one hue and of its opposite, light where that hue is light (yellow) and darker
+    where it is dark (blue).
+    """
+    offsets = np.array([0, 160, 30, -35, 200, 75, 120, -80])
+    hues = random.uniform(0, 360) + offsets[np.arange(count) % len(offsets)]
+    hues = np.radians(hues + random.uniform(-12, 12, count))
+    light = 64 + 16 * np.cos(hues - np.radians(100)) + random.uniform(-9, 9, count)
+    chroma = random.uniform(34, 62, count)
+    lab = np.stack([light, chroma * np.cos(hues), chroma * np.sin(hues)], axis=1)
+    return _from_lab(lab[None].astype(np.float32))[0]
+
+
+def spread_colors(colors: np.ndarray, lines: np.ndarray, *, crossing_px: float = 24) -> np.ndarray:
     """Carry every painted pixel's color over the bare paper, with lines as barriers.
 
-    A pixel takes the color of the paint from which the way to it is shortest. Crossing a line
-    costs as much as 24 px of way, crossing a gap of up to 4 px in a line a little less; lengths
-    are those of a picture of 128 px and grow with sqrt(H * W). Larger pictures are worked out on
-    a grid of that many cells, so their color borders come in steps of a cell.
+    A pixel takes the color of the paint from which the way to it is shortest. Crossing a gap of up
+    to 4 px in a line costs a little less than crossing a line. Lengths are those of a picture of
+    128 px and grow with sqrt(H * W). Larger pictures are worked out on a grid of that many cells,
+    so their color borders come in steps of a cell.
 
     Args:
         colors: (H, W, 4) uint8, painted where alpha is at least 128.
         lines: (H, W) uint8, ink below 128.
+        crossing_px: what crossing a line costs, as a way over bare paper.
 
     Returns:
         (H, W, 4) uint8: the color, and as alpha the confidence in it, 255 on the paint and
@@ -145,7 +179,7 @@ def spread_colors(colors: np.ndarray, lines: np.ndarray) -> np.ndarray:
     ink.ravel()[cells[lines < 128]] = 1
     painted = np.full(grid, -1)
     painted.ravel()[cells[is_painted]] = np.flatnonzero(is_painted)
-    nearest, way = _find_ways(painted >= 0, _find_barriers(ink, scale))
+    nearest, way = _find_ways(painted >= 0, _find_barriers(ink, scale, crossing_px))
     found = colors.reshape(-1, 4)[painted.ravel()[nearest]]
     way_px = way / (_STRAIGHT * scale)
     found[..., 3] = np.maximum(1, np.rint(255 * np.exp(way_px * (-1 / _REACH_PX))))
@@ -259,12 +293,12 @@ def _from_lab(lab: np.ndarray) -> np.ndarray:
     return np.rint(255 * np.clip(flat, 0, 1)).astype(np.uint8).reshape(lab.shape)
 
 
-def _find_barriers(ink: np.ndarray, scale: float) -> np.ndarray:
+def _find_barriers(ink: np.ndarray, scale: float, crossing_px: float) -> np.ndarray:
     """Return how high each pixel stands as a barrier: (H, W) int64, in lengths of steps.
 
     Climbing costs a height and so does descending, so that a thick line costs what a thin one does.
     """
-    height = round(_CROSSING_PX * scale * _STRAIGHT / 2)
+    height = round(crossing_px * scale * _STRAIGHT / 2)
     side = 2 * max(1, round(_GAP_PX * scale / 2)) + 1
     closed = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     heights = np.array([0, round(_GAP_SHARE * height), height], np.int64)

@@ -50,7 +50,7 @@ class AutopainterConfig(RunConfig):
 
     batch: int = setting(4, "images a step, over all processes")
     size_px: int = setting(256, "side of the pictures trained on")
-    generator: str = setting("folded", "network", choices=("folded", "unet", "shifted"))
+    generator: str = setting("gated", "network", choices=("gated", "folded", "unet", "shifted"))
     hints: str = setting(
         "spread", "how hints reach the network", choices=("spread", "mask", "pasted")
     )
@@ -111,7 +111,9 @@ class Draws:
             dab_background(colors, domain, background, rng)
         return {
             "target": image.to_tensor(photo),
-            "inputs": to_inputs(lines, colors, hints=config.hints),
+            "inputs": to_inputs(
+                lines, colors, hints=config.hints, paper=config.background == "plain"
+            ),
         }
 
 
@@ -147,6 +149,7 @@ class AutopainterTrainer(engine.Trainer):
             "hints": config.hints,
             "width": config.width,
             "size_px": config.size_px,
+            "paper": config.background == "plain",
         }
         method = Autopainter(**self.method_kwargs)
         if config.size_px % method.size_multiple:

@@ -8,6 +8,7 @@ import io
 import os
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -81,41 +82,47 @@ def augment(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
 
 
 @dataclass(frozen=True)
-class _Row:
-    """Where the parts of one sample lie."""
+class Row:
+    """Where the parts of one sample lie, and what the data says about it."""
 
     photo: str
     lines: str | None = None
     mask: str | None = None
     label: str | None = None
+    group: str | None = None
     split: str | None = None
 
 
-class _Folder:
-    """The files below a folder, by their path relative to it."""
+class Folder:
+    """The pictures below a folder and its meta.csv, by their path relative to it."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, path: Path) -> None:
+        """Read nothing yet."""
+        self.path = path
 
     def names(self) -> list[str]:
-        found = image.find_pictures(self.root)
-        table = [self.root / "meta.csv"] if (self.root / "meta.csv").is_file() else []
-        return [path.relative_to(self.root).as_posix() for path in (*table, *found)]
+        """Return meta.csv, where there is one, and the sorted pictures."""
+        found = image.find_pictures(self.path)
+        table = [self.path / "meta.csv"] if (self.path / "meta.csv").is_file() else []
+        return [path.relative_to(self.path).as_posix() for path in (*table, *found)]
 
     def read(self, name: str) -> bytes:
+        """Return the content of a file; S2IError where it can't be read."""
         try:
-            return (self.root / name).read_bytes()
+            return (self.path / name).read_bytes()
         except OSError as error:
             raise S2IError(f"it could not be read ({error.strerror}).") from None
 
 
-class _Zip:
+class Zip:
     """The members of a zip; nothing is ever extracted to disk."""
 
     def __init__(self, path: Path) -> None:
+        """Read nothing yet."""
         self.path = path
 
     def names(self) -> list[str]:
+        """Return all members, sorted; S2IError where it is no zip."""
         try:
             members = _opened_zip(self.path, os.getpid()).namelist()
         except (OSError, zipfile.BadZipFile):
@@ -125,10 +132,19 @@ class _Zip:
         return sorted(name for name in members if not name.startswith("__MACOSX/"))
 
     def read(self, name: str) -> bytes:
+        """Return the content of a member; S2IError where it can't be read."""
         try:
             return _opened_zip(self.path, os.getpid()).read(name)
-        except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise S2IError(f"it could not be read ({error}).") from None
+
+
+def open_files(source: str | os.PathLike) -> Folder | Zip:
+    """Return the files of a folder or zip; S2IError where there is neither."""
+    path = Path(source)
+    if not path.exists():
+        raise S2IError(f"'{path}' was not found: give a folder or a zip of pictures.")
+    return Folder(path) if path.is_dir() else Zip(path)
 
 
 @functools.lru_cache(maxsize=8)
@@ -170,22 +186,16 @@ class Pictures(Sequence[Sample]):
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
-        path = Path(source)
-        if not path.exists():
-            raise S2IError(f"'{path}' was not found: give a folder or a zip of pictures.")
         self.size_px = size_px
-        self._files = _Folder(path) if path.is_dir() else _Zip(path)
-        rows = _rows(self._files, path, dict(columns or {}))
-        if not rows:
-            raise S2IError(f"'{path}' holds no pictures ({', '.join(sorted(image.SUFFIXES))}).")
-        self._rows = _of_split(rows, split)
+        self._files = open_files(source)
+        self._rows = _of_split(read_rows(self._files, columns), split)
         self._samples: list[Sample] | None = None
-        self._decode_all(path, memory)
+        self._decode_all(self._files.path, memory)
 
     def _decode_all(self, path: Path, memory: bool) -> None:
         """Fill the memory, drop the rows that can't be decoded and report them."""
 
-        def attempt(row: _Row) -> Sample | str | None:
+        def attempt(row: Row) -> Sample | str | None:
             try:
                 sample = self._decode(row)
             except S2IError as error:
@@ -218,7 +228,7 @@ class Pictures(Sequence[Sample]):
             self._samples[index] if self._samples is not None else self._decode(self._rows[index])
         )
 
-    def _decode(self, row: _Row) -> Sample:
+    def _decode(self, row: Row) -> Sample:
         def read(name: str) -> np.ndarray:
             return image.read_photo(self._files.read(name))
 
@@ -242,46 +252,56 @@ def _shrink_mask(photo: np.ndarray, size_px: int) -> np.ndarray:
     return np.where(grey >= 128, 255, 0).astype(np.uint8)
 
 
-def _rows(files: _Folder | _Zip, path: Path, chosen: dict[str, str]) -> list[_Row]:
-    """Return every sample that the files hold, in the order of meta.csv or sorted by name."""
-    names = files.names()
+def read_rows(files: Folder | Zip, columns: Mapping[str, str] | None = None) -> list[Row]:
+    """Return every sample that the files hold, in the order of meta.csv or sorted by name.
+
+    ``columns`` and S2IError as in :class:`Pictures`.
+    """
+    path, chosen, names = files.path, dict(columns or {}), files.names()
     if "meta.csv" not in names:
         pictures = [
             PurePosixPath(n) for n in names if PurePosixPath(n).suffix.lower() in image.SUFFIXES
         ]
-        return [_Row(photo=str(name), label=name.parent.name or None) for name in pictures]
+        rows = [Row(photo=str(name), label=name.parent.name or None) for name in pictures]
+        return _expect_some(rows, path)
     try:
         table = list(csv.DictReader(io.StringIO(files.read("meta.csv").decode("utf-8-sig"))))
     except (UnicodeDecodeError, csv.Error) as error:
         raise S2IError(f"meta.csv in '{path}' could not be read ({error}).") from None
     header = list(table[0]) if table else []
-    columns = {
-        part: next((c for c in known if c in header), None) for part, known in COLUMNS.items()
-    }
+    found = {part: next((c for c in known if c in header), None) for part, known in COLUMNS.items()}
     for part, column in chosen.items():
         if part not in COLUMNS or column not in header:
             raise S2IError(
                 f"columns: '{part}' = '{column}' doesn't fit '{path}'; parts are "
                 f"{', '.join(COLUMNS)}, columns are {', '.join(header)}."
             )
-    columns |= chosen
-    if columns["photo"] is None:
+    found |= chosen
+    if found["photo"] is None:
         raise S2IError(
             f"meta.csv in '{path}' has none of the columns {', '.join(COLUMNS['photo'])}."
         )
     label = next((column for column in LABELS if column in header), None)
-    return [
-        _Row(
-            **{part: (row[column] or None) if column else None for part, column in columns.items()},
+    rows = [
+        Row(
+            **{part: (row[column] or None) if column else None for part, column in found.items()},
             label=(row[label] or None) if label else None,
+            group=row.get("group") or None,
             split=row.get("split") or None,
         )
         for row in table
-        if row[columns["photo"]]
+        if row[found["photo"]]
     ]
+    return _expect_some(rows, path)
 
 
-def _of_split(rows: list[_Row], split: str) -> list[_Row]:
+def _expect_some(rows: list[Row], path: Path) -> list[Row]:
+    if not rows:
+        raise S2IError(f"'{path}' holds no pictures ({', '.join(sorted(image.SUFFIXES))}).")
+    return rows
+
+
+def _of_split(rows: list[Row], split: str) -> list[Row]:
     """Return the rows of ``split``, dealt out where the data doesn't say; see :class:`Pictures`."""
     if any(row.split for row in rows):
         return [row for row in rows if row.split == split]

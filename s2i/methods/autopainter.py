@@ -7,7 +7,8 @@ sketch: the faithful way, ``hints="pasted"``. What differs in what ships:
 * hints are channels of their own with a painted mask, so they hide no lines and white is a colour;
 * every dab is carried through its region before the network sees it
   (:func:`s2i.palette.spread_colors`), with a confidence that falls with distance;
-* a U-Net whose full-size stages are folded into half size, normalised per picture.
+* a U-Net whose full-size stages are folded into half size, normalised per picture, which paints
+  and says where the spread hints are to be taken as they are.
 
 The original networks are the presets ``paper`` and ``seed``.
 """
@@ -28,31 +29,63 @@ from s2i.errors import S2IError
 from s2i.layers import FoldedUNet, UNet, run_padded
 from s2i.methods.base import Action, Choice, Drawing, Method, Result, Slider, Toggle, check_values
 
+
+class GatedUNet(FoldedUNet):
+    """The network that ships: it paints a picture, and says where the spread hints are better.
+
+    A fourth output mixes the spread hint into what the network paints, so that a flat area takes
+    a hint's colour exactly, and the network is left with lines, shading and bare areas. 2,042,084
+    parameters at width 32.
+    """
+
+    def __init__(self, *, channels: int = 9, width: int = 32) -> None:
+        """Build for the inputs of ``hints="spread"``; see :func:`to_inputs`."""
+        super().__init__(channels=channels, width=width, outputs=4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 9, H, W), sides multiples of 32 -> (N, 3, H, W) in [-1, 1]."""
+        own, share = super().forward(x).split((3, 1), dim=1)
+        hint, confidence = x[:, 5:8], x[:, 8:9]
+        share = (share + 1) / 2 * (confidence > 0)
+        return own + share * (hint - own)
+
+
 GENERATORS: Mapping[str, Callable[..., nn.Module]] = {
+    "gated": GatedUNet,
     "folded": FoldedUNet,
     "unet": UNet,
     "shifted": lambda **options: UNet(is_shifted=True, **options),
 }
-MULTIPLES: Mapping[str, int] = {"folded": 32, "unet": 256, "shifted": 256}
+MULTIPLES: Mapping[str, int] = {"gated": 32, "folded": 32, "unet": 256, "shifted": 256}
 CHANNELS: Mapping[str, int] = {"spread": 9, "mask": 5, "pasted": 3}
+PAPER = (255, 255, 255, 128)
+CROSSING_PX = 96  # dear enough that an area with paint of its own takes no other
+SMALLEST = 0.001  # of the picture: smaller areas get no colour suggested
 
 
-def to_inputs(lines: np.ndarray, colors: np.ndarray, *, hints: str) -> torch.Tensor:
+def to_inputs(
+    lines: np.ndarray, colors: np.ndarray, *, hints: str, paper: bool = True
+) -> torch.Tensor:
     """Bring a drawing of the network's size into the network's input: (CHANNELS, H, W) float32.
 
     Args:
         lines: (H, W), ink 0, greys welcome.
         colors: (H, W, 4), alpha 0 or 255.
         hints: ``pasted``: a white page with the lines, and the hints over them. ``mask``: hints,
-            painted mask, ink. ``spread``: the same, then spread hints times their confidence, and
-            the confidence.
+            painted mask, ink. ``spread``: the same, then the spread hints, 0 where there are
+            none, and the confidence in them.
+        paper: bare paper around the figure counts as a white hint of middle confidence.
     """
     if hints == "pasted":
         painted = colors[..., 3:] >= 128
         return image.to_tensor(np.where(painted, colors[..., :3], lines[..., None]))
     parts = [image.to_tensor(colors), image.to_tensor(lines)]
     if hints == "spread":
-        parts.append(image.to_tensor(palette.spread_colors(colors, lines)))
+        spread = palette.spread_colors(colors, lines, crossing_px=CROSSING_PX)
+        if paper:
+            spread[palette.find_paper(lines, colors)] = PAPER
+        confidence = image.to_tensor(255 - spread[..., 3])
+        parts += [image.to_tensor(spread[..., :3]) * (confidence > 0), confidence]
     return torch.cat(parts)
 
 
@@ -128,26 +161,33 @@ class Autopainter(Method):
     presets: ClassVar[Mapping[str, dict[str, Any]]] = {
         "paper": {"generator": "unet", "hints": "pasted", "width": 64, "size_px": 512},
         "seed": {"generator": "shifted", "hints": "pasted", "width": 64, "size_px": 512},
-        "small": {"generator": "folded", "hints": "spread", "width": 32, "size_px": 256},
+        "small": {"generator": "gated", "hints": "spread", "width": 32, "size_px": 256},
     }
 
     def __init__(
         self,
         *,
-        generator: str = "folded",
+        generator: str = "gated",
         hints: str = "spread",
         width: int = 32,
         size_px: int = 256,
+        paper: bool = True,
     ) -> None:
         """Build the generator.
 
         Args:
-            generator: ``folded``, ``unet`` or ``shifted``; see :mod:`s2i.layers`.
+            generator: ``gated`` (for ``spread`` alone), ``folded``, ``unet`` or ``shifted``; see
+                :mod:`s2i.layers`.
             hints: ``spread``, ``mask`` or ``pasted``; see :func:`to_inputs`.
             width: channels of the first stage; 64 in the original.
             size_px: side of the pictures it was trained on.
+            paper: with ``spread``: bare paper around the figure stays white unless hinted.
         """
-        super().__init__(generator=generator, hints=hints, width=width, size_px=size_px)
+        if generator == "gated" and hints != "spread":
+            raise S2IError(f"the generator 'gated' needs hints 'spread', got '{hints}'.")
+        super().__init__(
+            generator=generator, hints=hints, width=width, size_px=size_px, paper=paper
+        )
         self.size_px = size_px
         self.size_multiple = MULTIPLES[generator]
         self.generator = GENERATORS[generator](channels=CHANNELS[hints], width=width)
@@ -211,6 +251,7 @@ class Autopainter(Method):
             image.resize_ink(lines, size),
             image.resize_colors(colors, size),
             hints=self.kwargs["hints"],
+            paper=self.kwargs["paper"],
         )
         weight = next(self.parameters())
         value = 1.0 if self.kwargs["hints"] == "pasted" else 0.0
@@ -231,27 +272,28 @@ def suggest_layer(
 
     Args:
         drawing: its lines bound the areas; paint that it has stays, and its areas get no dab.
-        picture: (H, W, 3), where the colours come from.
-        rng: turns hues and moves lightness, alike for areas of like colours; None only makes the
-            colours stronger.
+            Nor do the paper around the figure and what is too small to see.
+        picture: (H, W, 3), whose colours are made stronger where ``rng`` is None.
+        rng: draws a palette; areas of about one size, as petals or eyes are, share a colour.
     """
     areas = palette.find_areas(drawing.lines)
     old = np.zeros((*drawing.size, 4), np.uint8) if drawing.colors is None else drawing.colors
     layer = image.resize_colors(old, drawing.size)
-    count = int(areas.max()) + 1
-    sizes = np.bincount(areas[areas >= 0], minlength=count)
-    has_paint = np.zeros(count, bool)
-    has_paint[np.unique(areas[(layer[..., 3] > 0) & (areas >= 0)])] = True
-    corners = {int(areas[0, 0]), int(areas[0, -1])}
+    areas[palette.find_paper(drawing.lines, layer)] = -1
+    sizes = np.bincount(areas[areas >= 0], minlength=1)
+    sizes[np.unique(areas[(layer[..., 3] > 0) & (areas >= 0)])] = 0
     chosen = [
-        number
-        for number in np.argsort(-sizes)[:40]
-        if sizes[number] >= 0.001 * areas.size and not has_paint[number] and number not in corners
+        n for n in np.argsort(-sizes, kind="stable")[:40] if sizes[n] >= SMALLEST * areas.size
     ]
     if not chosen:
         return layer
-    medians = np.array([np.median(picture[areas == number], axis=0) for number in chosen])
-    colors = palette.vary_colors(medians.astype(np.uint8), rng)
+    if rng is None:
+        medians = [np.median(picture[areas == number], axis=0) for number in chosen]
+        colors = palette.strengthen(np.array(medians).astype(np.uint8))
+    else:
+        falls = -np.diff(np.log2(sizes[chosen]), prepend=np.log2(sizes[chosen[0]]))
+        kinds = np.cumsum(falls > 0.4)
+        colors = palette.draw_palette(int(kinds[-1]) + 1, rng)[kinds]
     largest = 0.03 * np.sqrt(areas.size)
     for number, color in zip(chosen, colors, strict=True):
         inside = cv2.copyMakeBorder((areas == number).astype(np.uint8), 1, 1, 1, 1, 0)

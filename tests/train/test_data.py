@@ -139,6 +139,18 @@ def test_broken_members_are_left_out(tmp_path, capsys):
     assert "left out 2 of 3" in report and "gone.png" in report and "cut.png" in report
 
 
+def test_a_damaged_member_of_a_deflated_zip_is_left_out(tmp_path, capsys):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.bmp", b"BM" + bytes(range(256)) * 40)
+        file.writestr("b.png", png(picture(1)))
+    content = bytearray(path.read_bytes())
+    content[30 + len("a.bmp")] = 0xFF  # the first byte of its data: no such kind of block
+    path.write_bytes(content)
+    assert [sample.name for sample in Pictures(path, "train", size_px=8)] == ["b.png"]
+    assert "a.bmp: it could not be read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
