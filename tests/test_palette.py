@@ -275,35 +275,57 @@ def hues(colors):
 SOFT = np.uint8([[150, 110, 110], [150, 112, 108], [110, 140, 115], [110, 115, 150]])
 
 
-@pytest.mark.parametrize("seed", [None, 0, 1, 2])
-def test_varied_greys_stay_greys(seed):
+def test_stronger_greys_stay_greys():
     greys = np.repeat(np.uint8([[20], [90], [160], [240]]), 3, axis=1)
-    random = None if seed is None else np.random.default_rng(seed)
-    varied = palette.vary_colors(greys, random)
-    assert varied.shape == greys.shape and varied.dtype == np.uint8
-    assert np.ptp(varied.astype(int), axis=1).max() <= 2
-    assert (np.diff(varied[:, 0].astype(int)) > 0).all()
+    stronger = palette.strengthen(greys)
+    assert stronger.dtype == np.uint8 and np.abs(stronger.astype(int) - greys).max() <= 2
 
 
-def test_without_dice_colors_keep_hue_and_lightness_and_grow_stronger():
+def test_stronger_colors_keep_hue_and_lightness():
+    before = SOFT.copy()
     chroma, hue, light = hues(SOFT)
-    strong, kept, same_light = hues(palette.vary_colors(SOFT, None))
-    assert (strong > 1.3 * chroma).all()
+    strong, kept, same_light = hues(palette.strengthen(SOFT))
+    assert (strong > 1.3 * chroma).all() and strong.min() > 24 and strong.max() < 77
     assert np.abs(np.angle(np.exp(1j * (kept - hue)))).max() < 0.06
     assert np.abs(same_light - light).max() < 1
+    assert np.array_equal(SOFT, before)
 
 
-def test_dice_turn_hues_and_near_colors_stay_near():
-    before = SOFT.copy()
-    answers = [palette.vary_colors(SOFT, np.random.default_rng(seed)) for seed in range(12)]
-    again = palette.vary_colors(SOFT, np.random.default_rng(3))
-    assert np.array_equal(answers[3], again) and np.array_equal(SOFT, before)
-    assert len({answer.tobytes() for answer in answers}) == 12
-    _, hue, _ = hues(SOFT)
-    for answer in answers:
-        _, turned, _ = hues(answer)
-        assert np.abs(answer[0].astype(int) - answer[1]).max() < 20
-        assert np.abs(np.angle(np.exp(1j * (turned - hue)))).max() > 0.3
+def test_a_palette_is_drawn_by_the_dice_alone():
+    drawn = [palette.draw_palette(9, np.random.default_rng(seed)) for seed in range(12)]
+    assert all(each.shape == (9, 3) and each.dtype == np.uint8 for each in drawn)
+    assert np.array_equal(drawn[3], palette.draw_palette(9, np.random.default_rng(3)))
+    assert len({each.tobytes() for each in drawn}) == 12
+    for each in drawn:
+        assert len({tuple(color) for color in each.tolist()}) == 9
+        chroma, _, light = hues(each)
+        assert chroma.min() > 12 and light.min() > 30 and light.max() < 95
+    assert palette.draw_palette(1, np.random.default_rng(0)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("size", [128, 256, 512])
+def test_paper_is_what_lies_around_a_figure(size):
+    lines, inside, outside = draw_circle(size)
+    bare = np.zeros((size, size, 4), np.uint8)
+    paper = palette.find_paper(lines, bare)
+    assert paper.shape == lines.shape and paper.dtype == bool
+    assert paper[outside].all() and not paper[inside].any() and not paper[lines == 0].any()
+    lines[size // 2 : size // 2 + 6 * size // 128, : size // 2] = 255
+    assert not palette.find_paper(lines, bare)[inside].mean() > 0.05  # no way in
+    lines[size // 2 - size // 8 : size // 2 + size // 8, : size // 2] = 255
+    assert palette.find_paper(lines, bare)[inside].mean() > 0.5
+
+
+def test_painted_paper_is_no_bare_paper():
+    lines, inside, outside = draw_circle(128)
+    colors = np.zeros((128, 128, 4), np.uint8)
+    dab(colors, 64, 64, RED)
+    assert palette.find_paper(lines, colors)[outside].all()
+    dab(colors, 8, 8, (255, 255, 255, 255))
+    assert not palette.find_paper(lines, colors).any()
+    colors[..., 3] = np.minimum(colors[..., 3], 127)
+    assert palette.find_paper(lines, colors)[outside].all()
+    assert not palette.find_paper(lines, colors)[inside].any()
 
 
 def test_turn_hue_keeps_greys_alpha_and_lightness():

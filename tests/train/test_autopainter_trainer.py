@@ -32,8 +32,9 @@ TINY = {
 }
 
 
-def config(**settings):
-    return AutopainterConfig(**{**TINY, **settings})
+def config(*, hints="spread", **settings):
+    generator = "gated" if hints == "spread" else "folded"
+    return AutopainterConfig(**{**TINY, "generator": generator, "hints": hints, **settings})
 
 
 def trainer(**settings):
@@ -245,7 +246,8 @@ def test_the_grid_has_a_row_for_each_drawing(hints):
 
 
 @pytest.mark.parametrize(
-    ("generator", "size_px", "multiple"), [("folded", 48, 32), ("unet", 128, 256)]
+    ("generator", "size_px", "multiple"),
+    [("gated", 48, 32), ("folded", 48, 32), ("unet", 128, 256)],
 )
 def test_a_size_that_does_not_fit_is_one_sentence(generator, size_px, multiple):
     with pytest.raises(S2IError, match=f"multiple of {multiple} for '{generator}', got {size_px}"):
@@ -302,7 +304,8 @@ def test_a_folder_of_pictures_is_enough(tmp_path, hints):
     for number, sample in zip(range(3), Drawings(size_px=80), strict=False):
         image.write(tmp_path / "mine" / f"{number}.png", sample.photo)
     out = tmp_path / "run"
-    assert train("--data", tmp_path / "mine", "--hints", hints, "--out", out) == 0
+    network = ["--hints", hints, "--generator", "gated" if hints == "spread" else "folded"]
+    assert train("--data", tmp_path / "mine", *network, "--out", out) == 0
     assert (out / engine.EMA).exists() and (out / engine.STATE).exists()
 
 
