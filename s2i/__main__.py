@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from s2i.methods.base import (
     Slider,
     Toggle,
     check_values,
+    last_of,
 )
 
 LAYERS = ("lines", "colors")
@@ -202,7 +203,7 @@ def _run(kind: type[Method], options: argparse.Namespace) -> None:
                 if action:
                     result = method.act(action.name, drawing, own_photos, **values)
                 else:
-                    result = _finish(method.run(drawing, **values))
+                    result = last_of(method.run(drawing, **values))
         except S2IError as error:
             if not is_many:
                 raise
@@ -383,13 +384,6 @@ def _check_out(name: str, *, is_many: bool) -> tuple[Path, bool]:
     return out, is_file
 
 
-def _finish(result: Result | Iterator[Result]) -> Result:
-    """Return the last of a stream of results, or the only one."""
-    if not isinstance(result, Result):
-        *_, result = result
-    return result
-
-
 def _encode(base: str, result: Result) -> dict[Path, bytes]:
     """Return the files that hold ``result``: path to content."""
     is_one = len(result.pictures) == 1
@@ -397,6 +391,9 @@ def _encode(base: str, result: Result) -> dict[Path, bytes]:
         Path(f"{base}.png" if is_one else f"{base}_{number}.png"): image.encode_png(picture)
         for number, picture in enumerate(result.pictures, 1)
     }
+    for number, layer in enumerate(result.colors, 1):
+        path = Path(f"{base}.colors.png" if is_one else f"{base}_{number}.colors.png")
+        files[path] = image.encode_png(layer)
     if result.frames:
         files[Path(f"{base}.gif")] = image.encode_gif(result.frames)
     return files

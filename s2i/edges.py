@@ -105,6 +105,49 @@ def xdog(
     return np.rint(255 * np.clip(paper, 0, 1)).astype(np.uint8)
 
 
+def sketchify(
+    photo: np.ndarray, *, sigma: float = 1.0, ink: float = 0.5, softness: float = 0.2
+) -> np.ndarray:
+    """Return the lines of ``photo`` by XDoG, alike at any size; line art stays as it is.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        sigma: of the finer Gaussian in pixels of a picture of 256 px, about the width of the lines.
+        ink: 0 to 1, how faint an edge may be and still be drawn.
+        softness: 0 (black and white) to 1 (grey borders, as a pencil's).
+
+    Returns:
+        (H, W) uint8, ink 0, paper 255, greys between.
+    """
+    if is_line_art(photo):
+        return read_ink(photo)
+    side_px = math.sqrt(photo.shape[0] * photo.shape[1])
+    return xdog(
+        photo,
+        sigma_px=max(0.3, sigma * side_px / 256),
+        epsilon=0.03 * ink - 0.025,
+        phi=10 ** (2.6 - 1.4 * softness),
+    )
+
+
+def is_line_art(photo: np.ndarray) -> bool:
+    """Say whether ``photo`` (H, W, 3) is ink on paper already: hardly any color, mostly paper.
+
+    >>> is_line_art(np.full((4, 4, 3), 255, np.uint8))
+    False
+    """
+    chroma = photo.max(axis=2).astype(int) - photo.min(axis=2)
+    if (chroma > 40).mean() > 0.02:
+        return False
+    try:
+        drawn = read_ink(photo)
+    except S2IError:
+        return False
+    share = (drawn < 128).mean()
+    is_flat = (np.abs(photo.mean(axis=2) - np.median(photo)) < 12).mean() > 0.6
+    return bool(is_flat and 0 < share < 0.3)
+
+
 def read_ink(layer: np.ndarray) -> np.ndarray:
     """Return the drawing that ``layer`` holds, whatever its polarity, background or transparency.
 

@@ -18,8 +18,8 @@ ROWS = (
     ("s2i.weights",),
     ("s2i.ui", "s2i.ui.*", "s2i.__main__", "train.hands", "train.scenes", "train.publish"),
     ("train.data", "train.losses"),
-    ("train.engine",),
-    ("train.*",),
+    ("train.engine", "train.protocols", "train.protocols.base"),
+    ("train.*", "train.protocols.*"),
     ("train.prepare", "train.evaluate"),
     ("app",),
 )

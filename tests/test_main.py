@@ -144,6 +144,14 @@ def test_an_action_works_on_a_drawing(desk):
     assert Image.open("turned.gif").n_frames == 2
 
 
+def test_the_colors_that_an_action_suggests_lie_beside_the_pictures(desk):
+    assert run("tiny --lines lines.png --suggest-colors -o out/new.png") == 0
+    names = [f"new_{n}.{kind}" for n in (1, 2) for kind in ("colors.png", "png")]
+    assert written("out") == names
+    assert (image.read_layer("out/new_2.colors.png") == 255).all()
+    assert (image.read_layer("out/new_1.colors.png") == 99).all()
+
+
 @pytest.mark.parametrize("line", ["--refine-photo photos", "photos --refine-photo"])
 def test_an_action_of_one_photo_takes_a_folder(desk, line):
     assert run(f"tiny {line} -o out") == 0

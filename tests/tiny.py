@@ -40,6 +40,7 @@ class Tiny(Method):
             controls=(Slider(name="steps", default=3, low=2, high=9, label="Steps", help=""),),
         ),
         Action(name="turn_hue", title="Turn the hue", help="", photos_high=0),
+        Action(name="suggest_colors", title="Suggest colours", help=""),
     )
     start_controls = (
         Slider(name="sigma", default=2.5, low=0.5, high=9, step=0.1, label="S", help="line detail"),
@@ -85,3 +86,10 @@ class Tiny(Method):
     def turn_hue(self, drawing, photos) -> Result:
         picture = self.predict(drawing).pictures[0]
         return Result(pictures=(np.hstack([picture] * 3),), frames=(picture, 255 - picture))
+
+    def suggest_colors(self, drawing, photos) -> Result:
+        colors = tuple(np.full((*drawing.size, 4), shade, np.uint8) for shade in (99, 255))
+        pictures = tuple(
+            self.predict(Drawing(lines=drawing.lines, colors=layer)).pictures[0] for layer in colors
+        )
+        return Result(pictures=pictures, colors=colors)

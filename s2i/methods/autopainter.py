@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from s2i import image, palette
-from s2i.edges import xdog
+from s2i.edges import sketchify
 from s2i.errors import S2IError
 from s2i.layers import FoldedUNet, UNet, run_padded
 from s2i.methods.base import Action, Choice, Drawing, Method, Result, Slider, Toggle, check_values
@@ -61,6 +61,7 @@ CHANNELS: Mapping[str, int] = {"spread": 9, "mask": 5, "pasted": 3}
 PAPER = (255, 255, 255, 128)
 CROSSING_PX = 96  # dear enough that an area with paint of its own takes no other
 SMALLEST = 0.001  # of the picture: smaller areas get no colour suggested
+MOST = 40  # areas that get one
 
 
 def to_inputs(
@@ -109,6 +110,13 @@ class Autopainter(Method):
             default=False,
             label="Lines on top",
             help="Lay your lines over the picture, crisp at any size.",
+        ),
+        Toggle(
+            name="vivid",
+            default=True,
+            label="Vivid without hints",
+            help="Where you dab nothing at all, every area gets a clear colour of its own.",
+            advanced=True,
         ),
     )
     start_controls = (
@@ -193,11 +201,23 @@ class Autopainter(Method):
         self.generator = GENERATORS[generator](channels=CHANNELS[hints], width=width)
 
     def predict(
-        self, drawing: Drawing, *, detail: int | str = "learned", overlay: bool = False
+        self,
+        drawing: Drawing,
+        *,
+        detail: int | str = "learned",
+        overlay: bool = False,
+        vivid: bool = True,
     ) -> Result:
         """Paint ``drawing``; without hints the network chooses the colours."""
         side_px = self.size_px if detail == "learned" else int(detail)
-        return Result(pictures=(self._paint(drawing, side_px=side_px, overlay=overlay),))
+        lines, colors = self._fit(drawing, side_px)
+        picture = self._paint(lines, colors)
+        if vivid and not colors[..., 3].any():
+            picture = self._paint(lines, suggest_colors(lines, colors, picture))
+        picture = image.resize(picture, drawing.size)
+        if overlay and drawing.lines is not None:
+            picture = image.lay_lines(picture, drawing.lines)
+        return Result(pictures=(picture,))
 
     @classmethod
     def start_from(cls, photo: np.ndarray, **values: Any) -> Drawing:
@@ -206,100 +226,92 @@ class Autopainter(Method):
         Raises:
             S2IError: a value out of the bounds of ``start_controls``.
         """
-        settings = check_values(cls.start_controls, values)
-        height, width = photo.shape[:2]
-        size = image.fit_size((height, width), min(768, round((height * width) ** 0.5)))
-        scale = (size[0] * size[1]) ** 0.5 / 256
-        lines = xdog(
-            image.resize(photo, size),
-            sigma_px=max(0.3, settings["sigma"] * scale),
-            epsilon=0.03 * settings["ink"] - 0.025,
-            phi=10 ** (2.6 - 1.8 * settings["softness"]),
-        )
-        return Drawing(lines=image.resize(lines, (height, width)))
+        return Drawing(lines=sketchify(photo, **check_values(cls.start_controls, values)))
 
     def suggest_colors(
         self, drawing: Drawing, photos: tuple[np.ndarray, ...], *, count: int = 6, seed: int = 0
     ) -> Result:
-        """Colour the drawing ``count`` ways: its own colours made stronger, then others of them.
+        """Colour the drawing ``count`` ways: its own colours, then palettes drawn by ``seed``.
 
         Every closed area gets one dab; areas that have paint already keep it.
         """
         if drawing.lines is None:
             raise S2IError("there are no lines to colour: draw some first.")
-        bare = self._paint(drawing, side_px=self.size_px)
+        lines, colors = self._fit(drawing, self.size_px)
         rng = np.random.default_rng(seed)
-        layers = tuple(
-            suggest_layer(drawing, bare, None if number == 0 else rng) for number in range(count)
+        layers = [suggest_colors(lines, colors, self._paint(lines, colors))]
+        layers += [suggest_colors(lines, colors, rng) for _ in range(count - 1)]
+        size = drawing.size
+        return Result(
+            pictures=tuple(image.resize(self._paint(lines, layer), size) for layer in layers),
+            captions=tuple(f"colours {number + 1}" for number in range(count)),
+            colors=tuple(
+                cv2.resize(layer, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
+                for layer in layers
+            ),
         )
-        pictures = tuple(
-            self._paint(Drawing(lines=drawing.lines, colors=layer), side_px=self.size_px)
-            for layer in layers
-        )
-        captions = tuple(f"colours {number + 1}" for number in range(count))
-        return Result(pictures=pictures, captions=captions, colors=layers)
 
-    @torch.inference_mode()
-    def _paint(self, drawing: Drawing, *, side_px: int, overlay: bool = False) -> np.ndarray:
+    @staticmethod
+    def _fit(drawing: Drawing, side_px: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return lines (H, W) and colours (H, W, 4) at about ``side_px`` squared pixels."""
         size = image.fit_size(drawing.size, side_px)
         lines, colors = drawing.lines, drawing.colors
-        if lines is None:
-            lines = np.full(drawing.size, 255, np.uint8)
+        lines = np.full(size, 255, np.uint8) if lines is None else image.resize_ink(lines, size)
         if colors is None:
-            colors = np.zeros((*drawing.size, 4), np.uint8)
-        inputs = to_inputs(
-            image.resize_ink(lines, size),
-            image.resize_colors(colors, size),
-            hints=self.kwargs["hints"],
-            paper=self.kwargs["paper"],
-        )
+            return lines, np.zeros((*size, 4), np.uint8)
+        return lines, palette.settle_dabs(image.resize_colors(colors, size), lines)
+
+    @torch.inference_mode()
+    def _paint(self, lines: np.ndarray, colors: np.ndarray) -> np.ndarray:
+        """Run the network on a drawing of its size: a picture (H, W, 3) of that size."""
+        hints = self.kwargs["hints"]
+        inputs = to_inputs(lines, colors, hints=hints, paper=self.kwargs["paper"])
         weight = next(self.parameters())
-        value = 1.0 if self.kwargs["hints"] == "pasted" else 0.0
         output = run_padded(
             self.generator,
             inputs[None].to(weight.device, weight.dtype),
             self.size_multiple,
-            value=value,
+            value=1.0 if hints == "pasted" else 0.0,
         )
-        picture = image.resize(image.to_picture(output[0]), drawing.size)
-        return image.lay_lines(picture, lines) if overlay else picture
+        return image.to_picture(output[0])
 
 
-def suggest_layer(
-    drawing: Drawing, picture: np.ndarray, rng: np.random.Generator | None
+def suggest_colors(
+    lines: np.ndarray, colors: np.ndarray, source: np.ndarray | np.random.Generator
 ) -> np.ndarray:
-    """Return one dab for every closed area of a drawing: (H, W, 4).
+    """Return ``colors`` (H, W, 4) with one dab more in every closed area that has no paint.
+
+    The paper around the figure and areas too small to see get none.
 
     Args:
-        drawing: its lines bound the areas; paint that it has stays, and its areas get no dab.
-            Nor do the paper around the figure and what is too small to see.
-        picture: (H, W, 3), whose colours are made stronger where ``rng`` is None.
-        rng: draws a palette; areas of about one size, as petals or eyes are, share a colour.
+        lines: (H, W), ink 0: bounds of the areas.
+        colors: (H, W, 4), what is painted already.
+        source: a picture (H, W, 3), whose colours are made stronger, or what draws a palette:
+            then areas of about one size, as petals or eyes are, share a colour.
     """
-    areas = palette.find_areas(drawing.lines)
-    old = np.zeros((*drawing.size, 4), np.uint8) if drawing.colors is None else drawing.colors
-    layer = image.resize_colors(old, drawing.size)
-    areas[palette.find_paper(drawing.lines, layer)] = -1
-    sizes = np.bincount(areas[areas >= 0], minlength=1)
-    sizes[np.unique(areas[(layer[..., 3] > 0) & (areas >= 0)])] = 0
-    chosen = [
-        n for n in np.argsort(-sizes, kind="stable")[:40] if sizes[n] >= SMALLEST * areas.size
-    ]
-    if not chosen:
-        return layer
-    if rng is None:
-        medians = [np.median(picture[areas == number], axis=0) for number in chosen]
-        colors = palette.strengthen(np.array(medians).astype(np.uint8))
-    else:
+    areas = palette.find_areas(lines)
+    areas[palette.find_paper(lines, colors)] = -1
+    is_area = areas >= 0
+    sizes = np.bincount(areas[is_area], minlength=1)
+    painted = np.unique(areas[is_area & (colors[..., 3] > 0)])
+    sizes[painted] = 0
+    order = np.argsort(-sizes, kind="stable")[:MOST]
+    chosen = order[sizes[order] >= SMALLEST * areas.size]
+    if not len(chosen):
+        return colors
+    if isinstance(source, np.random.Generator):
         falls = -np.diff(np.log2(sizes[chosen]), prepend=np.log2(sizes[chosen[0]]))
         kinds = np.cumsum(falls > 0.4)
-        colors = palette.draw_palette(int(kinds[-1]) + 1, rng)[kinds]
+        dabs = palette.draw_palette(int(kinds[-1]) + 1, source)[kinds]
+    else:
+        medians = [np.median(source[areas == number], axis=0) for number in chosen]
+        dabs = palette.strengthen(np.array(medians).astype(np.uint8))
+    suggested = colors.copy()
     largest = 0.03 * np.sqrt(areas.size)
-    for number, color in zip(chosen, colors, strict=True):
+    for number, color in zip(chosen, dabs, strict=True):
         inside = cv2.copyMakeBorder((areas == number).astype(np.uint8), 1, 1, 1, 1, 0)
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
         _, reach, _, (x, y) = cv2.minMaxLoc(depth)
         radius = max(1, round(min(0.6 * reach, largest)))
-        paint = tuple(int(value) for value in color)
-        cv2.circle(layer, (x - 1, y - 1), radius, (*paint, 255), -1)
-    return layer
+        cv2.circle(suggested, (x - 1, y - 1), radius, (*map(int, color), 255), -1)
+    return suggested

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from s2i import image
+from s2i.edges import sketchify
 from s2i.layers import FoldedUNet, UNet, run_padded
-from s2i.methods.base import Drawing, Method, Result, Toggle
+from s2i.methods.base import Drawing, Method, Result, Slider, Toggle, check_values
 
 
 class Pix2pix(Method):
@@ -31,6 +33,17 @@ class Pix2pix(Method):
             default=False,
             label="Lines on top",
             help="Lay your lines over the picture, crisp at any size.",
+        ),
+    )
+    start_controls = (
+        Slider(
+            name="sigma",
+            default=1.0,
+            low=0.3,
+            high=3,
+            step=0.1,
+            label="Line width",
+            help="Gaussian sigma of the sketch in pixels at 256 px: about the width of its lines.",
         ),
     )
     presets: ClassVar[Mapping[str, dict[str, Any]]] = {
@@ -66,6 +79,15 @@ class Pix2pix(Method):
         else:
             self.size_multiple = 32
             self.generator = FoldedUNet(channels=channels, width=width)
+
+    @classmethod
+    def start_from(cls, photo: np.ndarray, **values: Any) -> Drawing:
+        """Take the lines of a photo (H, W, 3) by XDoG, of its size.
+
+        Raises:
+            S2IError: a value out of the bounds of ``start_controls``.
+        """
+        return Drawing(lines=sketchify(photo, **check_values(cls.start_controls, values)))
 
     @torch.inference_mode()
     def predict(self, drawing: Drawing, *, overlay: bool = False) -> Result:

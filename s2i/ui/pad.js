@@ -62,12 +62,13 @@ const urls = { lines: null, colors: null };
 const urlOf = (name) => (urls[name] ??= canvas[name].toDataURL('image/png'));
 
 function changed(names) {
+  stopStream();
   for (const name of names) urls[name] = null;
   drawingTime = performance.now();
   again = 0;
   isDirty = true;
   schedule();
-  saveSoon();
+  (stroke ? saveSoon : save)();
   s2i.stage?.drawGhost(canvas.lines);
 }
 
@@ -184,8 +185,9 @@ function fitSize(width, height) {
   return [side(width), side(height)];
 }
 
-function pixelsOf(picture, width, height) {
+function pixelsOf(picture, width, height, { isSmooth = true } = {}) {
   const room = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  room.imageSmoothingEnabled = isSmooth;
   room.imageSmoothingQuality = 'high';
   room.drawImage(picture, 0, 0, width, height);
   return room.getImageData(0, 0, width, height);
@@ -211,6 +213,35 @@ async function load(given, options = {}) {
     }
   }
   replacePage(next, options);
+}
+
+// Lay a picture of colours on *Colours*, take its twelve most frequent ones as the palette, paint.
+async function useColors(source) {
+  const picture = await toPicture(source);
+  endStroke();
+  const before = copyLayer(page.colors);
+  const next = asColors(pixelsOf(picture, page.width, page.height, { isSmooth: false }));
+  page.colors.data.set(next.data);
+  show('colors');
+  rememberPatch('colors', before, { x: 0, y: 0, w: page.width, h: page.height });
+  const palette = frequentColors(next, props.palette.length);
+  if (palette.length) {
+    hand.palette = palette;
+    setColor(palette[0]);
+  }
+  changed(['colors']);
+  repaint();
+}
+
+function frequentColors({ data }, count) {
+  const counts = new Map();
+  for (let i = 0; i < data.length; i += 4) {
+    if (!data[i + 3]) continue;
+    const color = (data[i] << 16) | (data[i + 1] << 8) | data[i + 2];
+    counts.set(color, (counts.get(color) ?? 0) + 1);
+  }
+  const ordered = [...counts].sort((a, b) => b[1] - a[1]).slice(0, count);
+  return ordered.map(([color]) => toHex(color >> 16, (color >> 8) & 255, color & 255));
 }
 
 // ---------------------------------------------------------------- zoom and pan
@@ -409,7 +440,6 @@ function endStroke() {
   rememberPatch(name, stroke.before, stroke.rect);
   stroke = null;
   changed([name]);
-  save();
 }
 
 function dropStroke() {
@@ -640,7 +670,7 @@ let drawingTime = 0, postTime = -1e9, postTimer = 0, offlineTimer = 0, lastSent 
 const times = new Map(); // seq -> time of the last stroke that is in it
 
 function schedule() {
-  if (isPaused || !method) return;
+  if (isPaused || !method || !isRestored) return;
   clearTimeout(postTimer);
   const since = performance.now() - postTime;
   postTimer = setTimeout(post, Math.max(0, (seq > shownSeq ? POST_MS : REST_MS) - since));
@@ -665,13 +695,19 @@ function post() {
   lastSent = sent;
   isForced = false;
   times.set(seq + 1, drawingTime);
+  if (method.isStream) {
+    stopStream();
+    stream = { key: crypto.randomUUID?.() ?? String(Math.random()) };
+    value.stream = stream.key;
+  }
   send(value);
 }
 
 function send(value) {
   postTime = performance.now();
   props.value = { seq: ++seq, ...value };
-  trigger('paint');
+  if (method.isStream) trigger('paint_steps');
+  else trigger('paint');
   clearTimeout(offlineTimer);
   offlineTimer = setTimeout(checkConnection, OFFLINE_MS);
   setTimeout(showBusy, 150);
@@ -689,11 +725,13 @@ async function showBusy() {
 }
 
 function payloadForAction() {
+  stopStream();
   showState('busy');
   return payload();
 }
 
 function repaint() {
+  stopStream();
   drawingTime = performance.now();
   isDirty = isForced = true;
   schedule();
@@ -705,8 +743,31 @@ function paintAgain() {
   repaint();
 }
 
+// A method whose results are streams is known by its first answer. Only one of its streams runs:
+// what comes after it waits until it has stopped, and then sees the newest drawing.
+let stream = {}, isStreaming = false;
+
+function stopStream() {
+  if (!stream.key || stream.isStopped) return;
+  stream.isStopped = true;
+  lastSent = ''; // the same drawing may be painted again
+  if (isStreaming || shownSeq < seq) server.stop_stream(stream.key).catch(() => {});
+}
+
 // The stage calls this when a result is on the screen.
 function painted(result) {
+  if (result.is_stream) {
+    methods[result.method].isStream = true;
+    shownSeq = Math.max(shownSeq, result.seq);
+    return repaint();
+  }
+  if (result.stream !== undefined) {
+    const isOld = result.stream !== stream.key || stream.isStopped;
+    // Asked to stop before it had begun, it did not hear that.
+    if (result.more && isOld) server.stop_stream(result.stream).catch(() => {});
+    isStreaming = Boolean(result.more);
+    s2i.stage.showRunning(isStreaming);
+  }
   if (!result.seq) return showState(isPaused ? 'paused' : 'live'); // the result of an action
   const time = times.get(result.seq);
   for (const key of times.keys()) if (key <= result.seq) times.delete(key);
@@ -714,7 +775,13 @@ function painted(result) {
   if (result.picture) find('.sheet .onion').src = result.picture;
   if (shownSeq < seq) return;
   clearTimeout(offlineTimer);
+  if (isStreaming) offlineTimer = setTimeout(checkConnection, OFFLINE_MS);
   if (isPaused) return;
+  if (isStreaming) {
+    showState('busy');
+    if (isDirty) schedule();
+    return;
+  }
   milliseconds = Math.round(performance.now() - (time ?? drawingTime));
   showState('live');
   if (isDirty) schedule();
@@ -726,7 +793,7 @@ function showState(kind, text) {
   const pill = document.querySelector('[data-testid=state]');
   if (!pill) return setTimeout(() => showState(kind, text), 100);
   const words = {
-    live: milliseconds === null ? 'ready' : method?.live ? `live · ${milliseconds} ms`
+    live: milliseconds === null ? 'ready' : method?.live && !method.isStream ? `live · ${milliseconds} ms`
       : `painted · ${(milliseconds / 1000).toFixed(1)} s`,
     busy: 'painting…', paused: 'paused', loading: text,
     offline: 'no connection: your drawing is safe',
@@ -739,18 +806,19 @@ function showState(kind, text) {
 function setPaused(isOn) {
   isPaused = isOn;
   clearTimeout(postTimer);
+  if (isOn) stopStream();
   showState(isOn ? 'paused' : 'live');
   if (!isOn && isDirty) schedule();
 }
 
 async function checkConnection() {
   clearTimeout(offlineTimer);
-  if (shownSeq >= seq) return showState(isPaused ? 'paused' : 'live');
+  if (shownSeq >= seq && !isStreaming) return showState(isPaused ? 'paused' : 'live');
   try {
     await fetch('theme.css', { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(3000) });
     // The connection is there, so the snapshot got lost with the old one or in a full queue.
     const isBack = document.querySelector('[data-testid=state]').dataset.kind === 'offline';
-    if (isBack || method.live) {
+    if (isBack || method.live && !method.isStream) {
       showState('busy');
       repaint();
     }
@@ -799,7 +867,7 @@ function save() {
   clearTimeout(saveTimer);
   const drawing = {
     id: tabId, version: 1, time: Date.now(), lines: urlOf('lines'), colors: urlOf('colors'),
-    hand: structuredClone(hand),
+    hand: structuredClone(hand), settings: s2i.start?.settings,
   };
   store.put('drawings', drawing);
 }
@@ -822,9 +890,12 @@ async function restore() {
     notice(`Your drawing from ${day}${clock} is back`, { action: 'start new', run: () => clearPage() });
   } catch {
     s2i.isFirstVisit = true;
-    s2i.start?.openFirst();
   }
-  isRestored = true;
+  while (!s2i.start) await new Promise((resolve) => setTimeout(resolve, 20));
+  if (s2i.isFirstVisit) s2i.start.openFirst();
+  else if (drawing.settings) await s2i.start.restore(drawing.settings);
+  isRestored = true; // nothing is painted or saved before: it would be with the wrong settings
+  schedule();
   showHand();
 }
 
@@ -885,10 +956,10 @@ for (const [name, run] of Object.entries({
 // ---------------------------------------------------------------- what the other parts may call
 
 s2i.pad = {
-  load, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
+  load, useColors, stopStream, saveSoon, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
   get size() { return { width: page.width, height: page.height }; },
   get method() { return method; },
-  get settled() { return seq === shownSeq && !isDirty; },
+  get settled() { return seq === shownSeq && !isDirty && !isStreaming; },
   drawing: () => ({ lines: urlOf('lines'), colors: urlOf('colors') }),
   ghost: () => s2i.stage?.drawGhost(canvas.lines),
   setMethod(name) {

@@ -40,9 +40,9 @@ class SketchPad(gr.HTML):
     """Two layers to draw on.
 
     Its value is ``{seq, method, again, is_preview, lines, colors[, photo]}`` with PNG data URLs,
-    its event ``paint``. From Python ``cmd={"seq": ..., "lines": url, "colors": url, "sentence":
-    ...}`` lays layers on the pad (undoable) or tells the person something; ``seq`` has to differ
-    from the one before.
+    its events ``paint`` and, for a stream of results with the key ``stream``, ``paint_steps``.
+    From Python ``cmd={"seq": ..., "lines": url, "colors": url, "sentence": ...}`` lays layers on
+    the pad (undoable) or tells the person something; ``seq`` has to differ from the one before.
     """
 
     def __init__(

@@ -11,7 +11,8 @@ import html
 import itertools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +23,16 @@ from gradio.components import Component
 from s2i import image, weights
 from s2i.errors import S2IError
 from s2i.methods import METHODS
-from s2i.methods.base import Action, Drawing, Method, Result
+from s2i.methods.base import Action, Drawing, Method, Result, last_of
 from s2i.ui.controls import make_components
 from s2i.ui.pad import HERE, SketchPad, read_asset, read_drawing, read_layer, write_layer
 from s2i.ui.results import Session, Stage, describe, show_result
 from s2i.ui.start import StartRow, find_examples
+from s2i.ui.stream import follow, stop_stream
 
 EXAMPLES = HERE.parents[1] / "examples"
 QUEUE_SIZE = 64
+MAX_KEY_CHARS = 64
 SORRY = "Something went wrong here; your drawing is safe. Try again, or reload the page."
 COMMERCIAL = {
     "CC0-1.0": "yes",
@@ -62,6 +65,29 @@ class Panel:
         return [self.weights, *self.controls.values()]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What the pad asks for, checked as far as that goes without the weights."""
+
+    method: type[Method]
+    weights: str | None
+    drawing: Drawing
+    values: dict[str, Any]
+    is_preview: bool = False
+
+    def show(self, result: Result, name: str, *, is_passing: bool = False) -> dict[str, Any]:
+        """Return the stage's ``shown`` for what the weights ``name`` made."""
+        return show_result(
+            result,
+            is_preview=self.is_preview and not is_passing,
+            is_passing=is_passing,
+            about=describe(self.method, name, self.values),
+            name=name,
+            method=self.method.name,
+            weights=name,
+        )
+
+
 def on_gpu(function: Callable) -> Callable:
     """Return ``function`` as a ZeroGPU Space wants it; elsewhere it stays what it is."""
     if os.environ.get("SPACE_ID"):
@@ -86,7 +112,9 @@ def build() -> gr.Blocks:
         gr.HTML(read_asset("header.html"), elem_id="header", apply_default_css=False)
         with gr.Row(elem_id="desk", equal_height=False):
             with gr.Column(elem_id="left", min_width=0):
-                pad = SketchPad(methods=about, server_functions=[loading_of], elem_id="pad")
+                pad = SketchPad(
+                    methods=about, server_functions=[loading_of, stop_stream], elem_id="pad"
+                )
                 start_controls = gr.Row(elem_id="start-controls")
                 start = StartRow(
                     folder=str(EXAMPLES),
@@ -96,13 +124,13 @@ def build() -> gr.Blocks:
                 )
             with gr.Column(elem_id="right", min_width=0):
                 stage = Stage(elem_id="stage")
-                with gr.Tabs(elem_id="tabs"):
+                with gr.Tabs(elem_id="tabs") as tabs:
                     panels = [
                         _build_panel(method, names[method], stage, pad, start_controls)
                         for method in METHODS
                     ]
         Session(elem_id="session")
-        _connect(panels, pad, start, stage)
+        _connect(panels, tabs, pad, start, stage)
         for panel in panels:
             gr.api(
                 _make_endpoint(panel.method, names[panel.method]),
@@ -160,8 +188,11 @@ def _build_panel(
         _describe_weights, choice, card, show_progress="hidden", api_visibility="private",
         js=f"(name) => {{ window.s2i.start?.setWeights('{method.name}', name); return [name] }}",
     )  # fmt: skip
-    for component in panel_controls.values():
-        component.change(None, js="() => { window.s2i.pad?.repaint() }")
+    for name, component in panel_controls.items():
+        component.change(
+            None, component,
+            js=f"(value) => {{ window.s2i.start?.setValue('{method.name}', '{name}', value) }}",
+        )  # fmt: skip
     return Panel(method=method, weights=choice, card=card, controls=panel_controls, start=start)
 
 
@@ -196,18 +227,26 @@ def _build_action(
     )
 
 
-def _connect(panels: list[Panel], pad: SketchPad, start: StartRow, stage: Stage) -> None:
-    """Wire the events that all tabs share: painting, photos, the choice of weights."""
+def _connect(
+    panels: list[Panel], tabs: gr.Tabs, pad: SketchPad, start: StartRow, stage: Stage
+) -> None:
+    """Wire the events that all tabs share: painting, photos, the choice of settings."""
     shared = {"show_progress": "hidden", "api_visibility": "private"}
-    pad.paint(
-        on_gpu(_make_painter(panels)),
-        [pad, *itertools.chain.from_iterable(panel.inputs for panel in panels)],
-        stage,
-        trigger_mode="always_last",
-        concurrency_limit=1,
-        concurrency_id="paint",
-        **shared,
-    )
+    settings = list(itertools.chain.from_iterable(panel.inputs for panel in panels))
+    # A stream that goes on for minutes must not hold up the others' painting: its own queue.
+    for listen, make, queue in (
+        (pad.paint, _make_painter, "paint"),
+        (pad.paint_steps, _make_stepper, "steps"),
+    ):
+        listen(
+            on_gpu(make(_make_reader(panels))),
+            [pad, *settings],
+            stage,
+            trigger_mode="always_last",
+            concurrency_limit=1,
+            concurrency_id=queue,
+            **shared,
+        )
     sliders = list(itertools.chain.from_iterable(panel.start.values() for panel in panels))
     start.photo(
         _make_starter(panels), [start, *[panel.weights for panel in panels], *sliders], pad,
@@ -216,64 +255,104 @@ def _connect(panels: list[Panel], pad: SketchPad, start: StartRow, stage: Stage)
     for slider in sliders:
         slider.change(None, js="() => { window.s2i.start?.resend() }")
     if panels:
-        dropdowns = [panel.weights for panel in panels]
-        start.choose(_make_chooser(panels), start, dropdowns, trigger_mode="always_last", **shared)
+        start.choose(
+            _make_chooser(panels),
+            start,
+            [start, tabs, *settings],
+            trigger_mode="always_last",
+            **shared,
+        ).then(None, js="() => { window.s2i.start.restored() }")
 
 
-def _make_painter(panels: list[Panel]) -> Callable[..., Stage]:
+def _make_reader(panels: list[Panel]) -> Callable[[Any, tuple], Order]:
     spans, at = {}, 0
     for panel in panels:
         spans[panel.method.name] = (panel, slice(at, at + len(panel.inputs)))
         at += len(panel.inputs)
 
+    def read(payload: Any, settings: tuple) -> Order:
+        """Return what the visible tab's method shall do; settings are those of all tabs."""
+        name = _pick(payload, "method")
+        if not isinstance(name, str) or name not in spans:
+            raise S2IError("no such method: choose a tab.")
+        panel, span = spans[name]
+        chosen, *values = settings[span]
+        values = dict(zip(panel.controls, values, strict=True))
+        values = _refine_again(panel.method, values, payload.get("again", 0))
+        is_preview = payload.get("is_preview") is True
+        return Order(
+            method=panel.method,
+            weights=chosen,
+            drawing=read_drawing(payload),
+            values=values | panel.method.preview if is_preview else values,
+            is_preview=is_preview,
+        )
+
+    return read
+
+
+def _make_painter(read: Callable[[Any, tuple], Order]) -> Callable[..., Stage]:
     def paint(payload: Any, *settings: Any) -> Stage:
-        """Return the stage's update; never raise, or the newest drawing would be dropped."""
-        seq = payload.get("seq") if isinstance(payload, dict) else None
-        seq = seq if isinstance(seq, int) else 0
+        """Return the stage's update; never raise, or the newest drawing would be dropped.
+
+        Of a stream only that it is one is said: the pad then asks for it by ``paint_steps``.
+        """
         try:
-            name = payload.get("method") if isinstance(payload, dict) else None
-            if not isinstance(name, str) or name not in spans:
-                raise S2IError("no such method: choose a tab.")
-            panel, span = spans[name]
-            chosen, *values = settings[span]
-            values = dict(zip(panel.controls, values, strict=True))
-            values = _refine_again(panel.method, values, payload.get("again", 0))
-            is_preview = payload.get("is_preview") is True
-            if is_preview:
-                values |= panel.method.preview
-            drawing = read_drawing(payload)
-            shown = _paint(panel.method, chosen, drawing, values, is_preview=is_preview)
-        except S2IError as error:
-            shown = {"sentence": _as_sentence(error)}
-        except Exception:
-            log.exception("painting failed")
-            shown = {"sentence": SORRY}
-        return Stage(shown={"seq": seq, "number": next(_numbers), **shown})
+            order = read(payload, settings)
+            loaded = _load(order.method, order.weights)
+            with weights.inference(loaded.device):
+                result = loaded.method.run(order.drawing, **order.values)
+            if isinstance(result, Result):
+                shown = order.show(result, loaded.name)
+            else:
+                shown = {"method": order.method.name, "is_stream": True}
+        except Exception as error:
+            shown = _excuse(error)
+        return Stage(shown={"seq": _seq_of(payload), "number": next(_numbers), **shown})
 
     return paint
 
 
-def _paint(
-    method: type[Method],
-    chosen: str | None,
-    drawing: Drawing,
-    values: dict[str, Any],
-    *,
-    is_preview: bool = False,
-) -> dict[str, Any]:
-    loaded = _load(method, chosen)
+def _make_stepper(read: Callable[[Any, tuple], Order]) -> Callable[..., Iterator[Stage]]:
+    def paint_steps(payload: Any, *settings: Any) -> Iterator[Stage]:
+        """Yield the stage's updates while a stream goes on; never raise, as painting."""
+        key = _pick(payload, "stream")
+        key = key if isinstance(key, str) and len(key) <= MAX_KEY_CHARS else ""
+        head = {"seq": _seq_of(payload), "stream": key}
+        try:
+            order = read(payload, settings)
+            loaded = _load(order.method, order.weights)
+            with closing(follow(lambda: _run_steps(loaded, order), key=key)) as results:
+                for result, is_last in results:
+                    is_passing = order.is_preview or not is_last
+                    shown = order.show(result, loaded.name, is_passing=is_passing)
+                    head |= {"number": next(_numbers)}
+                    yield Stage(shown={**head, "more": not is_last, **shown})
+        except Exception as error:
+            yield Stage(shown={**head, "number": next(_numbers), **_excuse(error)})
+
+    return paint_steps
+
+
+def _run_steps(loaded: weights.Loaded, order: Order) -> Iterator[Result]:
     with weights.inference(loaded.device):
-        result = loaded.method.run(drawing, **values)
-        if not isinstance(result, Result):
-            *_, result = result
-    return show_result(
-        result,
-        is_preview=is_preview,
-        about=describe(method, loaded.name, values),
-        name=loaded.name,
-        method=method.name,
-        weights=loaded.name,
-    )
+        result = loaded.method.run(order.drawing, **order.values)
+        if isinstance(result, Result):
+            yield result
+        else:
+            yield from result
+
+
+def _paint(order: Order) -> dict[str, Any]:
+    loaded = _load(order.method, order.weights)
+    with weights.inference(loaded.device):
+        result = last_of(loaded.method.run(order.drawing, **order.values))
+    return order.show(result, loaded.name)
+
+
+def _seq_of(payload: Any) -> int:
+    seq = _pick(payload, "seq")
+    return seq if isinstance(seq, int) else 0
 
 
 def _refine_again(method: type[Method], values: dict[str, Any], again: Any) -> dict[str, Any]:
@@ -321,11 +400,8 @@ def _make_starter(panels: list[Panel]) -> Callable[..., SketchPad]:
             drawing = _load(panel.method, settings[index]).method.start_from(photo, **values)
             layers = {"lines": _ink(drawing.lines), "colors": drawing.colors}
             cmd = {name: write_layer(layer) for name, layer in layers.items() if layer is not None}
-        except S2IError as error:
-            cmd = {"sentence": _as_sentence(error)}
-        except Exception:
-            log.exception("starting from a photo failed")
-            cmd = {"sentence": SORRY}
+        except Exception as error:
+            cmd = _excuse(error)
         return SketchPad(cmd={"seq": next(_numbers), **cmd})
 
     return start_from
@@ -341,20 +417,37 @@ def _ink(lines: np.ndarray | None) -> np.ndarray | None:
 
 
 def _make_chooser(panels: list[Panel]) -> Callable[[Any], list[Any]]:
-    known = [[value for _, value in panel.weights.choices] for panel in panels]
-
     def choose(payload: Any) -> list[Any]:
-        """Return the update of every weights list: the wanted name in the wanted method's."""
+        """Return the updates of start row, tabs and all settings; what is not sound stays."""
         wanted = payload if isinstance(payload, dict) else {}
-        updates = [
-            gr.update(value=wanted.get("weights"))
-            if panel.method.name == wanted.get("method") and wanted.get("weights") in names
-            else gr.skip()
-            for panel, names in zip(panels, known, strict=True)
+        tab, chosen, updates = wanted.get("tab"), {}, []
+        for panel in panels:
+            method = panel.method.name
+            names = [name for _, name in panel.weights.choices]
+            name = _pick(wanted, "weights", method)
+            updates.append(gr.update(value=name) if name in names else gr.skip())
+            chosen |= {method: name} if name in names else {}
+            for control in panel.method.controls:
+                try:
+                    value = control.check(_pick(wanted, "values", method, control.name))
+                    updates.append(gr.update(value=value))
+                except S2IError:
+                    updates.append(gr.skip())
+        is_tab = tab in [panel.method.name for panel in panels]
+        return [
+            StartRow(chosen=chosen) if chosen else gr.skip(),
+            gr.Tabs(selected=tab) if is_tab else gr.skip(),
+            *updates,
         ]
-        return updates if len(updates) > 1 else updates[0]
 
     return choose
+
+
+def _pick(nested: Any, *path: str) -> Any:
+    """Return what lies at ``path`` in dictionaries that may have any shape, else None."""
+    for key in path:
+        nested = nested.get(key) if isinstance(nested, dict) else None
+    return nested
 
 
 def _make_action(method: type[Method], action: Action, controls: list[str]) -> Callable[..., Stage]:
@@ -373,11 +466,8 @@ def _make_action(method: type[Method], action: Action, controls: list[str]) -> C
                 method=method.name,
                 weights=loaded.name,
             )
-        except S2IError as error:
-            shown = {"sentence": _as_sentence(error)}
-        except Exception:
-            log.exception("an action failed")
-            shown = {"sentence": SORRY}
+        except Exception as error:
+            shown = _excuse(error)
         return Stage(shown={"number": next(_numbers), **shown})
 
     return act
@@ -390,11 +480,24 @@ def _make_endpoint(method: type[Method], names: list[str]) -> Callable[..., dict
         """Paint a drawing: PNG data URLs in, {picture: PNG data URL, about: caption} out."""
         try:
             drawing = read_drawing({"lines": lines or None, "colors": colors or None})
-            return _paint(method, weights or first, drawing, settings or {})
+            order = Order(
+                method=method,
+                weights=weights or first,
+                drawing=drawing,
+                values=settings or {},
+            )
+            return _paint(order)
         except S2IError as error:
             raise gr.Error(_as_sentence(error), print_exception=False) from None
 
     return on_gpu(paint)
+
+
+def _excuse(error: Exception) -> dict[str, str]:
+    if isinstance(error, S2IError):
+        return {"sentence": _as_sentence(error)}
+    log.error("a bug", exc_info=error)
+    return {"sentence": SORRY}
 
 
 def _as_sentence(error: Exception) -> str:

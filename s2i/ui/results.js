@@ -4,7 +4,7 @@ const s2i = (window.s2i ??= {});
 const find = (selector) => element.querySelector(selector);
 const frame = find('.frame'), ghost = find('.ghost'), strip = find('.strip');
 let shown = null; // what the server said last
-let isGhostOn = false;
+let isGhostOn = false, isStripKept = false;
 
 function download(href, name) {
   const link = document.createElement('a');
@@ -16,14 +16,16 @@ function download(href, name) {
 const stamp = () => new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
 const nameOf = () => `${(shown?.name ?? 's2i').replace(/[^\w-]+/g, '-')}-${stamp()}`;
 
+let wanted = null;
+
 async function put(source) {
-  const next = new Image();
+  const next = wanted = new Image();
   next.src = source;
   next.alt = shown?.about ? `The picture: ${shown.about}` : 'The picture';
   next.draggable = false;
   next.dataset.testid = 'picture';
   await next.decode();
-  frame.querySelector('img').replaceWith(next);
+  if (next === wanted) frame.querySelector('img').replaceWith(next);
 }
 
 watch('shown', async () => {
@@ -31,44 +33,89 @@ watch('shown', async () => {
   if (!result) return;
   const isNewest = !shown || !result.seq || !shown.seq || result.seq >= shown.seq;
   if (!isNewest) return;
+  if (result.is_stream) return s2i.pad?.painted(result);
   if (!result.picture) {
     element.classList.add('has-error');
     find('.sentence').textContent = result.sentence ?? '';
+    showProgress({});
     s2i.pad?.painted(result);
     return;
   }
+  const isStripNew = !isStripKept || result.pictures;
+  if (isStripNew) showStrip(result, { isSame: shown?.name === result.name });
+  isStripKept = false;
   shown = result;
-  await put(result.picture);
-  if (shown !== result) return s2i.pad?.painted({ seq: result.seq });
+  await put(isStripNew && items[selected]?.source || result.picture);
+  if (shown !== result) return result.more || s2i.pad?.painted({ seq: result.seq, stream: result.stream });
   element.classList.remove('has-error');
   element.classList.add('has-picture');
   find('.sentence').textContent = result.sentence ?? '';
-  showStrip(result);
+  find('.facts').textContent = result.facts ?? '';
+  showProgress(result);
   s2i.pad?.painted(result);
 });
 
-function showStrip({ pictures = [], captions = [], gif }) {
-  strip.hidden = pictures.length < 2 && !gif;
-  if (strip.hidden) return strip.replaceChildren();
-  const all = pictures.map((source, i) => [source, captions[i] ?? `picture ${i + 1}`, 'png']);
-  if (gif) all.push([gif, 'animation', 'gif']);
-  strip.replaceChildren(...all.map(([source, caption, kind], i) => {
-    const item = document.createElement('figure'), save = document.createElement('button');
-    const button = document.createElement('button'), picture = new Image();
-    picture.src = source;
-    picture.alt = caption;
-    button.type = save.type = 'button';
-    button.append(picture);
-    button.title = caption;
-    button.addEventListener('click', () => put(source));
-    save.textContent = '↓';
-    save.className = 'get';
+function showProgress({ more, progress }) {
+  const bar = find('.progress'), share = 100 * Math.min(1, Math.max(0, progress ?? 0));
+  bar.hidden = !more || progress === undefined;
+  bar.setAttribute('aria-valuenow', Math.round(share));
+  bar.firstElementChild.style.width = `${share}%`;
+}
+
+// Take the colours that gave a picture; the others stay beside it, to be tried too.
+function useColors(layer) {
+  isStripKept = true;
+  s2i.pad.useColors(layer);
+}
+
+const kindOf = (source) => source.slice(11, source.indexOf(';')); // png, jpeg, gif
+let items = [], selected = 0; // of the strip, and which of them is on the stage
+
+// The strip of one stream is renewed in place: whoever looks at its third picture goes on doing so.
+function showStrip({ pictures = [], captions = [], colors = [], gif }, { isSame }) {
+  strip.hidden = pictures.length < 2 && !gif && !colors.length;
+  const next = strip.hidden ? [] : pictures.map((source, i) => (
+    { source, caption: captions[i] ?? `picture ${i + 1}`, colors: colors[i] }));
+  if (gif) next.push({ source: gif, caption: 'animation' });
+  if (!isSame || selected >= next.length) selected = 0;
+  const isRenewed = next.length === items.length
+    && next.every((item, i) => !item.colors === !items[i].colors);
+  items = next;
+  if (!isRenewed) strip.replaceChildren(...items.map((_, i) => makeFigure(i)));
+  items.forEach(({ source, caption }, i) => {
+    const [button, save, use] = strip.children[i].querySelectorAll('button');
+    const picture = button.firstElementChild;
+    [picture.src, picture.alt, button.title] = [source, caption, caption];
     save.title = `Save: ${caption}`;
     save.setAttribute('aria-label', save.title);
-    save.addEventListener('click', () => download(source, `${nameOf()}-${i + 1}.${kind}`));
-    item.append(button, save);
-    return item;
-  }));
+    use?.setAttribute('aria-label', `Use these colours: ${caption}`);
+  });
+  showSelected();
+}
+
+function showSelected() {
+  [...strip.children].forEach((item, i) => {
+    item.firstElementChild.setAttribute('aria-pressed', i === selected);
+  });
+}
+
+function makeFigure(i) {
+  const item = document.createElement('figure');
+  const add = (className, run) => {
+    const button = document.createElement('button');
+    Object.assign(button, { type: 'button', className });
+    button.addEventListener('click', run);
+    item.append(button);
+    return button;
+  };
+  add('look', () => {
+    selected = i;
+    showSelected();
+    put(items[i].source);
+  }).append(new Image());
+  add('get', () => download(items[i].source, `${nameOf()}-${i + 1}.${kindOf(items[i].source)}`)).textContent = '↓';
+  if (items[i].colors) add('use', () => useColors(items[i].colors)).textContent = 'Use these colours';
+  return item;
 }
 
 async function saveLayer(name) {
@@ -96,7 +143,8 @@ const actions = {
     picture: current(), ...s2i.pad.drawing(), about: shown.about, weights: shown.weights,
     method: shown.method, name: nameOf(),
   }),
-  save: () => current() && download(current(), `${nameOf()}.png`),
+  stop: () => s2i.pad?.stopStream(),
+  save: () => current() && download(current(), `${nameOf()}.${kindOf(current())}`),
   saveLines: () => saveLayer('lines'),
   saveColors: () => saveLayer('colors'),
   send: () => current() && s2i.start?.openPhoto(current()),
@@ -129,6 +177,10 @@ s2i.stage = {
     room.drawImage(picture, Math.floor(x * w), Math.floor(y * h), 1, 1, 0, 0, 1, 1);
     const [r, g, b] = room.getImageData(0, 0, 1, 1).data;
     return '#' + ((1 << 24) | (r << 16) | (g << 8) | b).toString(16).slice(1);
+  },
+  showRunning(isRunning) {
+    find('[data-do=stop]').hidden = !isRunning;
+    if (!isRunning) showProgress({});
   },
   showMethod(method) {
     find('[data-do=paint]').hidden = method.live;

@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from PIL import Image
 
 from s2i import image
@@ -17,7 +18,8 @@ from s2i.ui.pad import read_asset, write_layer
 class Stage(gr.HTML):
     """The newest picture; from Python only: ``shown={seq, picture, about, sentence, ...}``.
 
-    Without a picture the older one stays, dimmed, with the sentence below.
+    Without a picture the older one stays, dimmed, with the sentence below. ``more`` says that the
+    results of a stream go on.
     """
 
     def __init__(self, value: Any = None, *, shown: dict | None = None, **kwargs: Any) -> None:
@@ -64,24 +66,36 @@ def describe(method: type[Method], weights: str, values: dict[str, Any]) -> str:
     return " · ".join(str(part) for part in parts)
 
 
-def show_result(result: Result, *, is_preview: bool = False, **words: Any) -> dict[str, Any]:
-    """Return a result as the stage's ``shown``: data URLs of its pictures, captions, a GIF.
+def show_result(
+    result: Result, *, is_preview: bool = False, is_passing: bool = False, **words: Any
+) -> dict[str, Any]:
+    """Return a result as the stage's ``shown``: data URLs of pictures and colours, captions, a GIF.
 
     Pictures are PNG. A preview, which lasts until the pen is lifted, is a JPEG of the first one:
-    ten times faster to make, a fifth of the bytes.
+    ten times faster to make, a fifth of the bytes. Of a stream's result that is soon replaced
+    (``is_passing``) all pictures are JPEG, and there is nothing else to take from it.
     """
+    words |= {"progress": result.progress} if result.progress is not None else {}
+    words |= {"facts": result.facts} if result.facts else {}
     if is_preview:
-        buffer = io.BytesIO()
-        first = Image.fromarray(result.pictures[0])
-        first.save(buffer, "JPEG", quality=92, subsampling=0)
-        return {"picture": _to_url(buffer.getvalue(), "image/jpeg"), **words}
-    pictures = [write_layer(picture) for picture in result.pictures]
+        return {"picture": _to_jpeg(result.pictures[0]), **words}
+    pictures = [(_to_jpeg if is_passing else write_layer)(one) for one in result.pictures]
     shown = {"picture": pictures[0], **words}
-    if len(pictures) > 1 or result.frames:
+    if len(pictures) > 1 or result.frames or result.colors:
         shown |= {"pictures": pictures, "captions": list(result.captions)}
+    if is_passing:
+        return shown
+    if result.colors:
+        shown["colors"] = [write_layer(layer) for layer in result.colors]
     if result.frames:
         shown["gif"] = _to_url(image.encode_gif(result.frames), "image/gif")
     return shown
+
+
+def _to_jpeg(picture: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=92, subsampling=0)
+    return _to_url(buffer.getvalue(), "image/jpeg")
 
 
 def _to_url(content: bytes, kind: str) -> str:

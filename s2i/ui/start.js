@@ -3,7 +3,10 @@
 const s2i = (window.s2i ??= {});
 const find = (selector) => element.querySelector(selector);
 const chosen = { ...props.chosen }; // method -> name of its weights
-let photo = null, seq = 0;
+const first = { ...props.chosen };
+const values = {}; // method -> control -> value, where someone chose one
+const RESTORE_MS = 3000;
+let photo = null, seq = 0, onChosen = () => {};
 
 const current = () => chosen[s2i.pad?.method?.name];
 const fileOf = (example, kind) => `gradio_api/file=${props.folder}/${example.weights}/${example.name}.${kind}.png`;
@@ -39,10 +42,18 @@ async function open(example, options) {
 }
 
 function chooseWeights(method, weights) {
-  if (chosen[method] === weights) return;
-  props.value = { seq: ++seq, method, weights };
+  if (chosen[method] !== weights) choose({ weights: { [method]: weights } });
+}
+
+function choose(settings) {
+  props.value = { seq: ++seq, ...settings };
   trigger('choose');
 }
+
+watch('chosen', () => { // a tab that was not opened yet says nothing itself
+  Object.assign(chosen, props.chosen);
+  showExamples();
+});
 
 function setPhoto(url) {
   photo = url;
@@ -122,15 +133,34 @@ s2i.start = {
   openPhoto, openFirst, chooseWeights, showExamples, resend: sendPhoto,
   get photo() { return photo; },
   get weights() { return current(); },
+  get settings() {
+    const weights = Object.entries(chosen).filter(([method, name]) => name !== first[method]);
+    return { tab: s2i.pad.method?.name, weights: Object.fromEntries(weights), values };
+  },
+  // Resolves when the tabs show these settings; without a server after a while.
+  restore(settings) {
+    Object.assign(values, settings.values);
+    return new Promise((resolve) => {
+      onChosen = resolve;
+      setTimeout(resolve, RESTORE_MS);
+      choose(settings);
+    });
+  },
+  restored: () => onChosen(),
   setWeights(method, weights) {
     chosen[method] = weights;
     showExamples();
+    s2i.pad?.saveSoon();
+    s2i.pad?.repaint();
+  },
+  setValue(method, control, value) {
+    (values[method] ??= {})[control] = value;
+    s2i.pad?.saveSoon();
     s2i.pad?.repaint();
   },
 };
 function begin() {
   if (!s2i.pad) return setTimeout(begin, 20);
   showExamples();
-  if (s2i.isFirstVisit) openFirst();
 }
 begin();

@@ -13,9 +13,11 @@ from s2i.ui.pad import read_asset
 
 
 class StartRow(gr.HTML):
-    """Ways to begin; its value is ``{seq, method, photo}`` or ``{seq, method, weights}``.
+    """Ways to begin; its value is ``{seq, method, photo}`` or ``{seq, tab, weights, values}``.
 
-    Events: ``photo`` (its lines and colours are wanted) and ``choose`` (other weights are wanted).
+    Events: ``photo`` (its lines and colours are wanted) and ``choose`` (a tab, weights by method,
+    values by method and control are wanted, any of them). From Python ``chosen={method: weights}``
+    tells which weights the tabs show now.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class StartRow(gr.HTML):
 
     def api_info(self) -> dict[str, Any]:
         """Describe the value for the API's documentation."""
-        return {"type": "object", "description": "a photo as a PNG data URL, or weights"}
+        return {"type": "object", "description": "a photo as a PNG data URL, or settings"}
 
 
 def find_examples(folder: Path, names: list[tuple[str, str]]) -> list[dict[str, str]]:

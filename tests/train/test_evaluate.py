@@ -6,30 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from toy_judge import Distance
 
 from s2i import edges, image, metrics, palette, weights
 from s2i.errors import S2IError
 from s2i.methods.base import Drawing, Result
 from train import evaluate
 from train.data import Sample
+from train.protocols import base, pirec
 
 SIZE_PX = 96
-
-
-class Distance:
-    """Stands in for LPIPS and MobileNetV2: mean absolute difference; a picture's mean color."""
-
-    def __init__(self, **_):
-        pass
-
-    def __call__(self, first, second):
-        pairs = zip(first, second, strict=True)
-        return np.array([np.abs(one.astype(float) - other).mean() / 255 for one, other in pairs])
-
-    distance = __call__
-
-    def pooled(self, pictures):
-        return np.stack([np.append(x.mean((0, 1)), x.std((0, 1))) for x in pictures]) / 255
 
 
 def make_photo(number: int) -> np.ndarray:
@@ -73,9 +59,9 @@ class Painter:
         return Result(pictures=(picture,))
 
 
-def make_task(count: int = 5, *, spreads: bool = True, reference: int = 4) -> evaluate.Task:
+def make_task(count: int = 5, *, spreads: bool = True, reference: int = 4) -> base.Task:
     samples = make_samples(count)
-    return evaluate.Task(
+    return base.Task(
         run=Painter(samples, spreads=spreads),
         samples=samples,
         reference=[make_photo(100 + number) for number in range(reference)],
@@ -89,22 +75,22 @@ def test_hint_error_by_hand():
     picture[:, :10], picture[:, 10:] = (200, 30, 30), (30, 30, 200)
     regions = palette.find_regions(picture)
     dabs = [SimpleNamespace(y=5, x=3, radius_px=1), SimpleNamespace(y=12, x=15, radius_px=2)]
-    places = evaluate._find_places(regions, dabs, grow_px=4)
+    places = base.find_places(regions, dabs, grow_px=4)
     y, x = np.mgrid[:20, :20]
     expected = (x < 10) & (np.hypot(y - 5, x - 3) > 5) & (np.hypot(y - 12, x - 15) > 6)
     assert (places[0] == expected).all()
     red, blue = picture[0, 0], picture[0, -1]
-    assert evaluate.hint_error(picture, np.stack([red, blue]), places) == 0
+    assert base.hint_error(picture, np.stack([red, blue]), places) == 0
     apart = metrics.ciede2000(metrics.to_lab(red), metrics.to_lab(blue))
-    one_wrong = evaluate.hint_error(picture, np.stack([red, red]), places)
+    one_wrong = base.hint_error(picture, np.stack([red, red]), places)
     assert one_wrong == pytest.approx(apart / 2)
     nowhere = np.zeros((20, 20), bool)
-    assert evaluate.hint_error(picture, np.stack([blue, blue]), [nowhere, places[1]]) == 0
-    assert np.isnan(evaluate.hint_error(picture, np.stack([blue]), [nowhere]))
+    assert base.hint_error(picture, np.stack([blue, blue]), [nowhere, places[1]]) == 0
+    assert np.isnan(base.hint_error(picture, np.stack([blue]), [nowhere]))
 
 
 def test_a_painter_that_shows_the_domain_scores_as_the_domain():
-    report = evaluate.evaluate_pirec(make_task())
+    report = pirec.evaluate(make_task())
     scores = report.scores
     assert scores["pictures"] == 5 and len(report.rows) == len(report.names) == 5
     for measure in ("lpips", "features", "psnr", "ssim", "edge_f1", "color_error", "kid"):
@@ -118,9 +104,9 @@ def test_a_painter_that_shows_the_domain_scores_as_the_domain():
 
 
 def test_hints_that_spread_have_no_error_and_dots_have():
-    spread = evaluate.evaluate_pirec(make_task(3)).scores
-    dots = evaluate.evaluate_pirec(make_task(3, spreads=False)).scores
-    for count in evaluate.DAB_COUNTS:
+    spread = pirec.evaluate(make_task(3)).scores
+    dots = pirec.evaluate(make_task(3, spreads=False)).scores
+    for count in pirec.DAB_COUNTS:
         name = f"dabs_{count}"
         if f"{name}.hint_error" not in dots:
             continue  # twenty grown dabs cover pictures as small as these
@@ -131,20 +117,20 @@ def test_hints_that_spread_have_no_error_and_dots_have():
 
 
 def test_the_same_questions_whatever_the_batches(monkeypatch):
-    first = evaluate.evaluate_pirec(make_task())
+    first = pirec.evaluate(make_task())
     monkeypatch.setattr(metrics, "BATCH", 2)
-    second = evaluate.evaluate_pirec(make_task())
+    second = pirec.evaluate(make_task())
     assert first.rows == second.rows and first.scores == second.scores
     for name, sheet in first.sheets.items():
         assert (sheet == second.sheets[name]).all()
-    other = evaluate.evaluate_pirec(dataclasses.replace(make_task(), seed=1))
+    other = pirec.evaluate(dataclasses.replace(make_task(), seed=1))
     assert other.scores["unrefined.lpips"] == first.scores["unrefined.lpips"]
     assert other.scores["on_grey.lpips"] != first.scores["on_grey.lpips"]
 
 
 def test_sheets_show_what_was_compared():
     task = make_task(2)
-    sheet = evaluate.evaluate_pirec(task).sheets["sheet.png"]
+    sheet = pirec.evaluate(task).sheets["sheet.png"]
     step = SIZE_PX + 2
     assert sheet.shape == (2 * step, 5 * step, 3)
     photo = task.samples[1].photo
@@ -154,7 +140,7 @@ def test_sheets_show_what_was_compared():
 
 
 def test_no_training_photos_means_no_distance_of_sets():
-    report = evaluate.evaluate_pirec(make_task(2, reference=0))
+    report = pirec.evaluate(make_task(2, reference=0))
     assert not any(name.endswith(("kid", "frechet")) for name in report.scores)
     assert "floor" not in report.tables and "unrefined to domain" in report.tables
 
@@ -221,3 +207,59 @@ def test_what_is_wrong_is_one_sentence(data, published, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         evaluate.main(["--help"])
     assert stop.value.code == 0 and "Hint error" in capsys.readouterr().out
+
+
+@pytest.fixture
+def pairs(tmp_path, published):
+    """A data set with lines, one picture each in two styles, and a weight that only reads lines."""
+    folder = tmp_path / "pairs"
+    table = ["color,flat,lines,split"]
+    for number in range(4):
+        photo = make_photo(number)
+        for name, picture in (("color", photo), ("flat", photo // 2), ("lines", 255 - 0 * photo)):
+            image.write(folder / name / f"{number}.png", picture)
+        paths = ",".join(f"{name}/{number}.png" for name in ("color", "flat", "lines"))
+        table.append(f"{paths},{'train' if number < 2 else 'test'}")
+    (folder / "meta.csv").write_text("\n".join(table))
+    published.method.name = published.method.title = "pix2pix"
+    published.method.seen = []
+
+    def run(drawing: Drawing) -> Result:
+        published.method.seen.append(drawing.lines)
+        return Result(pictures=(np.full((*drawing.lines.shape, 3), 90, np.uint8),))
+
+    published.method.run = run
+    return folder
+
+
+def test_lines_are_the_datas_or_drawn(pairs, published, tmp_path, capsys):
+    def run(*options: str) -> np.ndarray:
+        published.method.seen.clear()
+        arguments = ["pirec.trial", "--data", str(pairs), "--out", str(tmp_path / "out"), *options]
+        assert evaluate.main(arguments) == 0, capsys.readouterr().err
+        assert len(published.method.seen) == 2
+        return published.method.seen[0]
+
+    photo = make_photo(2)
+    assert (run() == 255).all()
+    assert "the data's own, else XDoG (2 of 2 have their own)." in capsys.readouterr().out
+    scaled = edges.xdog(photo, sigma_px=0.6 * SIZE_PX / 128)
+    assert (run("--lines", "xdog") == scaled).all() and (scaled < 128).any()
+    half = run("--lines", "xdog2x", "--size-px", str(SIZE_PX // 2))
+    assert (half == image.resize(edges.xdog(photo), (SIZE_PX // 2, SIZE_PX // 2))).all()
+    assert "lines: XDoG at twice the size" in (tmp_path / "out" / "scores.md").read_text()
+    sheet = image.read_photo(tmp_path / "out" / "sheet.png")
+    assert (sheet[: SIZE_PX // 2, : SIZE_PX // 2] == image.crop_square(photo, SIZE_PX // 2)).all()
+
+
+def test_columns_are_chosen(pairs, published, tmp_path, capsys):
+    arguments = ["pirec.trial", "--data", str(pairs), "--out", str(tmp_path / "out")]
+    assert evaluate.main([*arguments, "--photo-column", "flat", "--lines-column", "color"]) == 0
+    grey = published.method.seen[0]
+    assert np.ptp(grey) > 20
+    sheet = image.read_photo(tmp_path / "out" / "sheet.png")
+    assert (sheet[:SIZE_PX, :SIZE_PX] == make_photo(2) // 2).all()
+    assert evaluate.main([*arguments, "--lines-column", "ink"]) == 2
+    assert "'lines' = 'ink' doesn't fit" in capsys.readouterr().err
+    with pytest.raises(S2IError, match="choose one of given, xdog, xdog2x"):
+        evaluate.evaluate("pirec.trial", str(pairs), lines="canny")

@@ -6,12 +6,14 @@ import hashlib
 import json
 import time
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 import torch
 
 from s2i import image
+from s2i.errors import S2IError
 from s2i.methods.base import Action, Choice, Drawing, Method, Result, Slider, Toggle
 
 
@@ -40,6 +42,7 @@ class Blot(Method):
             photos_high=1,
             controls=(Slider(name="steps", label="Steps", default=3, low=2, high=8, help="n"),),
         ),
+        Action(name="recolor", title="Recolor", help="the drawing in other colours"),
     )
 
     def __init__(self, tint: int = 0, wait_ms: int = 0):
@@ -74,6 +77,20 @@ class Blot(Method):
         )
         return Result(pictures=pictures, frames=pictures)
 
+    def recolor(self, drawing, photos):
+        stripes = np.zeros((2, *drawing.size, 4), np.uint8)
+        stripes[0, 100:] = (200, 30, 60, 255)
+        stripes[0, 400:] = (20, 120, 220, 255)
+        stripes[1, :50] = (20, 200, 40, 255)
+        pictures = tuple(
+            self.predict(Drawing(lines=drawing.lines, colors=colors), **RECOLOR).pictures[0]
+            for colors in stripes
+        )
+        return Result(pictures=pictures, captions=("sunset", "meadow"), colors=(*stripes,))
+
+
+RECOLOR = {"refine": 0, "lighten": False, "detail": 128, "seed": 0}
+
 
 class Outline(Method):
     """Lines alone, in blue."""
@@ -100,9 +117,40 @@ class Slow(Outline):
     live = False
 
 
-METHODS = (Blot, Outline, Slow)
+class Grow(Method):
+    """Ink that gets darker step by step, and its negative."""
+
+    name, title = "grow", "Grow"
+    reads = ("lines",)
+    live = True
+    controls = (
+        Slider(name="steps", label="Steps", default=20, low=1, high=400, help="n"),
+        Toggle(name="fail", label="Fail", default=False, help="at the third step"),
+    )
+    preview = MappingProxyType({"steps": 1})
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(2))
+
+    def predict(self, drawing, *, steps, fail):
+        for step in range(1, steps + 1):
+            time.sleep(0.06)
+            if fail and step == 3:
+                raise S2IError("the ink ran out: draw less.")
+            picture = np.repeat(drawing.lines[..., None], 3, axis=2)
+            yield Result(
+                pictures=(picture, 255 - picture),
+                captions=("ink", "paper"),
+                progress=step / steps,
+                facts=f"step {step}",
+            )
+
+
+METHODS = (Blot, Outline, Slow, Grow)
 KWARGS = {"blot.soft": (Blot, {"wait_ms": 20}), "blot.warm": (Blot, {"tint": 60}),
-          "outline.blue": (Outline, {}), "slow.blue": (Slow, {})}  # fmt: skip
+          "outline.blue": (Outline, {}), "slow.blue": (Slow, {}),
+          "grow.dark": (Grow, {})}  # fmt: skip
 
 
 def write_zoo(folder: Path, save) -> Path:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from s2i import image
+from s2i.ui import stream
 
 # Gradio leaves an event loop behind that asyncio's own destructor complains about.
 pytestmark = [
@@ -26,6 +27,14 @@ PIXELS = """name => {
   let s = '';
   for (let i = 0; i < d.length; i += 9999) s += String.fromCharCode(...d.subarray(i, i + 9999));
   return [c.height, c.width, btoa(s)];
+}"""
+
+WATCH_FACTS = """() => {
+  window.seen = [];
+  new MutationObserver(() => {
+    const text = document.querySelector('[data-testid=facts]').textContent;
+    if (text && seen.at(-1) !== text) seen.push(text);
+  }).observe(document.querySelector('#stage'), { childList: true, subtree: true });
 }"""
 
 FORGET = """new Promise((done) => {
@@ -86,6 +95,19 @@ class Person:
     def picture(self):
         source = self.get("picture").get_attribute("src")
         return np.array(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+
+    def steps(self):
+        """Return the numbers of a stream's steps that were seen."""
+        return [int(text.split()[1]) for text in self.page.evaluate("seen")]
+
+    def stream(self, steps):
+        """Begin a stream of so many steps."""
+        self.page.get_by_role("tab", name="Grow").click()
+        self.page.evaluate(WATCH_FACTS)
+        number = self.page.get_by_label("number input for Steps").last
+        number.fill(str(steps))
+        number.press("Enter")
+        self.page.wait_for_function("seen.length > 2")
 
     def new(self):
         self.click("new")
@@ -355,6 +377,49 @@ def test_reload_brings_the_drawing_back(person):
     assert ink(person.layer("lines")) == 0
 
 
+def test_reload_brings_tab_weights_and_controls_back(person):
+    person.page.get_by_role("tab", name="Outline").click()
+    person.page.get_by_role("tab", name="Blot").click()
+    person.page.get_by_label("Weights").first.click()
+    person.page.get_by_role("option", name="warm").click()
+    person.page.get_by_label("Lighten").check()
+    person.page.wait_for_timeout(200)
+    person.settle()
+    before = person.picture()
+    person.click("keep")
+    about = person.get("kept-item").first.inner_text()
+    assert "warm" in about and "lighten on" in about
+    person.page.reload()
+    person.wait_ready()
+    assert person.page.get_by_label("Weights").first.input_value() == "warm"
+    assert person.page.get_by_label("Lighten").is_checked()
+    assert np.array_equal(person.picture(), before)
+    person.page.get_by_role("tab", name="Outline").click()
+    person.page.reload()
+    person.wait_ready()
+    assert person.page.get_by_role("tab", name="Outline").get_attribute("aria-selected") == "true"
+    assert person.get("ignored").inner_text() == "Outline reads lines only"
+    assert person.picture()[..., 2].min() == 255
+    person.page.get_by_role("tab", name="Blot").click()
+    person.page.wait_for_timeout(200)
+    person.settle()
+    assert np.array_equal(person.picture(), before)
+    shown = person.get("examples").get_attribute("data-weights")
+    assert shown == "blot.warm"
+
+
+def test_what_was_done_just_before_a_reload_is_kept(person):
+    person.new()
+    person.stroke([(60, 60), (300, 200)])
+    person.click("undo")
+    person.press("]")
+    size = person.get("size").input_value()
+    person.page.reload()
+    person.wait_ready()
+    assert ink(person.layer("lines")) == 0
+    assert person.get("size").input_value() == size != "2"
+
+
 def test_a_photo_becomes_lines_and_colors_in_its_own_shape(person):
     photo = np.full((300, 700, 3), (90, 160, 220), np.uint8)
     cv2.circle(photo, (350, 150), 100, (230, 90, 40), -1)
@@ -492,6 +557,87 @@ def test_an_action_shows_a_strip_with_a_gif(person):
     chooser.value.set_files(png_file(photo))
     person.get("strip").locator("figure").nth(3).wait_for()
     assert person.get("strip").locator("img[src^='data:image/gif']").count() == 1
+
+
+def test_the_colors_of_a_suggestion_go_to_the_pad(person):
+    lines, colors = person.layer("lines"), person.layer("colors")
+    person.page.get_by_role("button", name="more").first.click()
+    person.page.get_by_role("button", name="Recolor").click()
+    person.get("strip").locator("figure").nth(1).wait_for()
+    person.page.get_by_label("Use these colours: sunset").click()
+    person.page.wait_for_timeout(200)
+    person.settle()
+    assert np.array_equal(person.layer("lines"), lines)
+    laid = person.layer("colors")
+    assert not laid[:100].any()
+    assert (laid[100:400] == (200, 30, 60, 255)).all() and (laid[400:] == (20, 120, 220, 255)).all()
+    assert person.get("swatches").get_attribute("data-colors") == "#c81e3c,#1478dc"
+    assert tuple(person.picture()[480, 10]) == (20, 120, 220)
+    person.page.get_by_label("Use these colours: meadow").click()
+    person.page.wait_for_timeout(200)
+    person.settle()
+    assert person.get("swatches").get_attribute("data-colors") == "#14c828"
+    person.press("Control+z")
+    assert np.array_equal(person.layer("colors"), laid)
+    person.press("Control+z")
+    assert np.array_equal(person.layer("colors"), colors)
+
+
+def test_a_stream_is_seen_as_it_goes_and_arrives(person):
+    person.new()
+    person.stroke([(60, 60), (300, 60)])
+    person.stream(90)
+    person.get("strip").locator("button.look").nth(1).click()
+    assert person.get("state").inner_text() == "painting…"
+    assert person.get("stop").is_visible() and person.get("progress").is_visible()
+    person.page.wait_for_function("seen.at(-1) === 'step 90'")
+    person.settle()
+    steps = person.steps()
+    start = max(i for i, step in enumerate(steps) if i == 0 or step < steps[i - 1])
+    assert len(steps[start:]) >= 4
+    assert not person.get("stop").is_visible() and not person.get("progress").is_visible()
+    picture = person.picture()
+    assert picture[400, 400].max() == 0, "the chosen picture of the strip went away"
+    assert picture[60, 200].min() > 200
+    assert person.get("picture").get_attribute("src").startswith("data:image/png")
+    person.page.get_by_label("Fail").check()
+    person.page.wait_for_selector("#stage .has-error")
+    assert person.get("sentence").inner_text() == "The ink ran out: draw less."
+    assert person.get("facts").inner_text() == "step 2"
+    assert not person.get("stop").is_visible()
+
+
+def test_a_stream_stops_when_asked_and_when_something_newer_comes(person):
+    person.new()
+    person.stroke([(60, 60), (300, 60)])
+    person.stream(400)
+    person.click("stop")
+    person.settle()
+    steps = person.steps()[-1]
+    assert steps < 200 and not stream._running
+    person.page.wait_for_timeout(300)
+    assert person.steps()[-1] == steps
+    assert person.picture()[60, 200].max() < 50
+    person.stream(300)
+    person.stroke([(60, 160), (300, 160)])
+    person.page.wait_for_timeout(200)
+    assert len(stream._running) <= 1
+    person.page.wait_for_function("seen.slice(-5).filter((text) => text === 'step 1').length")
+    person.page.wait_for_timeout(500)
+    picture = person.picture()
+    assert picture[60, 200].max() < 50 and picture[160, 200].max() < 50
+    assert person.get("stop").is_visible() and len(stream._running) == 1
+    person.page.get_by_role("tab", name="Outline").click()
+    person.page.wait_for_timeout(300)
+    person.settle()
+    assert not person.get("stop").is_visible() and not stream._running
+    assert person.picture()[..., 2].min() == 255
+    assert max(person.steps()) < 200
+    person.page.get_by_role("tab", name="Grow").click()
+    person.get("stop").wait_for()
+    person.page.goto("about:blank")
+    person.page.wait_for_timeout(2500)
+    assert not stream._running, "it goes on although nobody looks"
 
 
 def test_paused_means_no_painting(person):

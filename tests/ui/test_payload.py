@@ -149,6 +149,26 @@ def test_a_preview_is_a_jpeg_and_a_result_a_png():
     assert full["captions"] == ["a", "b"] and full["gif"].startswith("data:image/gif")
 
 
+def test_a_result_carries_the_colors_that_gave_it():
+    picture, colors = np.full((20, 30, 3), 99, np.uint8), layer(rgba=(10, 20, 30, 255))
+    shown = show_result(Result(pictures=(picture,), captions=("a",), colors=(colors,)))
+    assert len(shown["pictures"]) == 1 and shown["captions"] == ["a"]
+    assert np.array_equal(read_layer(shown["colors"][0]), colors)
+    assert "colors" not in show_result(Result(pictures=(picture, picture)))
+
+
+def test_a_result_on_its_way_is_small():
+    picture = np.full((20, 30, 3), 99, np.uint8)
+    result = Result(
+        pictures=(picture,) * 2, captions=("a", "b"), frames=(picture,) * 2, colors=(layer(),) * 2,
+        progress=0.25, facts="step 1",
+    )  # fmt: skip
+    shown = show_result(result, is_passing=True)
+    assert all(one.startswith("data:image/jpeg") for one in shown["pictures"])
+    assert (shown["progress"], shown["facts"], shown["captions"]) == (0.25, "step 1", ["a", "b"])
+    assert not {"gif", "colors"} & set(shown)
+
+
 def test_only_pairs_are_examples(tmp_path):
     for name in ("one.lines.png", "one.colors.png", "two.lines.png"):
         image.write(tmp_path / "blot.soft" / name, layer())
@@ -157,9 +177,11 @@ def test_only_pairs_are_examples(tmp_path):
 
 
 def test_painting_never_raises():
-    paint = page._make_painter([])
+    paint = page._make_painter(page._make_reader([]))
     for payload in (None, {}, {"seq": "x", "method": []}, {"method": "blot"}):
         assert "no such method" in paint(payload).props["shown"]["sentence"].lower()
+        (only,) = page._make_stepper(page._make_reader([]))(payload)
+        assert "no such method" in only.props["shown"]["sentence"].lower()
 
 
 def test_weights_of_another_method_are_refused(zoo):
@@ -193,7 +215,7 @@ def test_the_named_api_paints_a_picture(site):
     ink, paint = layer(40, 60), layer(40, 60, (200, 30, 30, 255))
     ink[20, :, 3] = 255
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/paint_blot", "/paint_outline", "/paint_slow"}
+    assert set(named) == {"/paint_blot", "/paint_outline", "/paint_slow", "/paint_grow"}
     answer = client.predict(
         write_layer(ink), write_layer(paint), "blot.warm", {"refine": 2}, api_name="/paint_blot"
     )

@@ -1,0 +1,1 @@
+"""How weights are scored: one file a method, whose docstring says what is measured and how."""
