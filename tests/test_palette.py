@@ -310,7 +310,7 @@ def test_paper_is_what_lies_around_a_figure(size):
     paper = palette.find_paper(lines, bare)
     assert paper.shape == lines.shape and paper.dtype == bool
     assert paper[outside].all() and not paper[inside].any() and not paper[lines == 0].any()
-    lines[size // 2 : size // 2 + 6 * size // 128, : size // 2] = 255
+    lines[size // 2 : size // 2 + 3 * size // 128, : size // 2] = 255
     assert not palette.find_paper(lines, bare)[inside].mean() > 0.05  # no way in
     lines[size // 2 - size // 8 : size // 2 + size // 8, : size // 2] = 255
     assert palette.find_paper(lines, bare)[inside].mean() > 0.5
