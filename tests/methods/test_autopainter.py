@@ -270,7 +270,6 @@ def test_lines_are_laid_over_the_picture_at_full_size(method):
     assert np.abs(laid.astype(int) - lines[..., None]).max() <= 1  # white resized may be 254
 
 
-@pytest.mark.parametrize("overlay", [False, True])
 def test_a_vivid_picture_is_the_first_suggestion_until_something_is_dabbed():
     made, lines = build(show_hints), draw_rooms()
     plain, vivid = (paint(made, Drawing(lines=lines), vivid=value) for value in (False, True))
@@ -280,6 +279,7 @@ def test_a_vivid_picture_is_the_first_suggestion_until_something_is_dabbed():
     assert np.array_equal(*(paint(made, dabbed, vivid=value) for value in (False, True)))
 
 
+@pytest.mark.parametrize("overlay", [False, True])
 def test_a_missing_layer_is_a_blank_one(method, overlay):
     lines, colors = draw_rooms(), dab(bare(), 50, 60)
     pairs = [
