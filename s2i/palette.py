@@ -16,6 +16,7 @@ _STRAIGHT, _DIAGONAL = 5, 7  # lengths of the two kinds of steps to a neighborin
 _GAP_SHARE = 0.6  # share of that which crossing a small gap in a line costs
 _GAP_PX = 4
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+_NEARLY = 0.85
 _REACH_PX = 24  # over this way the confidence in a color falls to 1/e
 
 
@@ -99,8 +100,8 @@ def find_paper(lines: np.ndarray, colors: np.ndarray, *, gap_px: float = 6) -> n
     """Return the bare paper around a figure: (H, W) bool.
 
     What a disc of ``gap_px`` reaches from the upper corners and the upper halves of the sides
-    without touching ink, grown into the nooks between the lines; nothing of it where there is
-    paint in it.
+    without touching ink, grown into the nooks between the lines, and all of an area that is
+    nearly all reached; nothing of it where there is paint in it.
 
     Args:
         lines: (H, W) uint8, ink below 128.
@@ -120,7 +121,13 @@ def find_paper(lines: np.ndarray, colors: np.ndarray, *, gap_px: float = 6) -> n
     is_bare[colors[..., 3] >= 128] = 0
     for _ in range(2 * side):
         reached = cv2.dilate(reached, _CROSS) & is_bare
-    return reached > 0
+    areas = find_areas(lines)
+    reached = reached > 0
+    sizes = np.bincount(areas.ravel() + 1)
+    paper = np.bincount(areas[reached] + 1, minlength=len(sizes))
+    is_paper = paper > _NEARLY * sizes
+    is_paper[0] = False  # the ink
+    return reached | (is_paper[areas + 1] & (is_bare > 0))
 
 
 def settle_dabs(colors: np.ndarray, lines: np.ndarray) -> np.ndarray:
@@ -156,14 +163,19 @@ def strengthen(colors: np.ndarray) -> np.ndarray:
     return _from_lab(lab[None])[0]
 
 
-def draw_palette(count: int, random: np.random.Generator) -> np.ndarray:
-    """Return ``count`` colors that go together: (count, 3) uint8.
+def draw_palette(
+    count: int, random: np.random.Generator, *, first: np.ndarray | None = None
+) -> np.ndarray:
+    """Return ``count`` colors that go together: (count, 3) uint8; ``first`` sets the first hue.
 
     Neighbors of one hue and of its opposite, light where that hue is light (yellow) and darker
     where it is dark (blue).
     """
-    offsets = np.array([0, 160, 30, -35, 200, 75, 120, -80])
-    hues = random.uniform(0, 360) + offsets[np.arange(count) % len(offsets)]
+    offsets = np.array([0, -35, 160, 30, 200, 75, 120, -80])
+    start = random.uniform(0, 360)
+    if first is not None:
+        start = np.degrees(np.arctan2(*_to_lab(first[None, None])[0, 0, :0:-1]))
+    hues = start + offsets[np.arange(count) % len(offsets)]
     hues = np.radians(hues + random.uniform(-12, 12, count))
     light = 64 + 16 * np.cos(hues - np.radians(100)) + random.uniform(-9, 9, count)
     chroma = random.uniform(34, 62, count)

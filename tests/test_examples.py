@@ -8,7 +8,8 @@ import pytest
 from s2i import image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-FOLDERS = ("pirec.faces", "pirec.fashion", "pirec.emoji")
+FOLDERS = tuple(sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
+PIREC = ("pirec.faces", "pirec.fashion", "pirec.emoji")
 PAIRS = [
     pytest.param(lines, lines.with_name(lines.name.replace(".lines.", ".colors.")), id=lines.stem)
     for folder in FOLDERS
@@ -17,10 +18,10 @@ PAIRS = [
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_every_weights_name_has_at_least_six_pairs_and_nothing_else(folder):
+def test_every_weights_name_has_some_pairs_and_nothing_else(folder):
     names = {path.name for path in (EXAMPLES / folder).iterdir()}
     drawings = {name.removesuffix(".lines.png") for name in names if name.endswith(".lines.png")}
-    assert len(drawings) >= 6
+    assert len(drawings) >= (6 if folder in PIREC else 3)
     assert names == {f"{name}.{layer}.png" for name in drawings for layer in ("lines", "colors")}
 
 
@@ -33,8 +34,11 @@ def test_a_pair_is_ink_on_transparent_paper_and_paint(lines_path, colors_path):
     assert not lines[inked, :3].any()
     assert (lines[..., 3] == 255).any()
     painted = (colors[..., 3] >= 128).mean()
-    assert painted > 0.05
-    assert len(np.unique(colors[colors[..., 3] == 255][:, :3], axis=0)) >= 3
+    if lines_path.parent.name.startswith("pix2pix."):
+        assert painted == 0, "pix2pix reads lines alone"
+        return
+    assert painted > (0.05 if lines_path.parent.name in PIREC else 0.002)
+    assert len(np.unique(colors[colors[..., 3] == 255][:, :3], axis=0)) >= 2
 
 
 @pytest.mark.parametrize(
@@ -44,7 +48,12 @@ def test_a_layer_is_a_small_file(path):
     assert path.stat().st_size < 40_000
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+def test_twelve_drawings_and_more_wait_for_auto_painter():
+    names = {path.name for path in EXAMPLES.glob("autopainter.*/*.lines.png")}
+    assert len(names) >= 12
+
+
+@pytest.mark.parametrize("folder", PIREC)
 def test_both_ways_of_colouring_are_shown(folder):
     shares = [
         (image.read_layer(path)[..., 3] >= 128).mean()

@@ -60,6 +60,40 @@ def dab(
     return colors, dabs
 
 
+def dab_regions(
+    domain: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    count: int,
+    radius_px: tuple[float, float] = (2, 5),
+) -> tuple[np.ndarray, list[Dab]]:
+    """Dab one region after the other, as who colors a drawing does: see :func:`dab`.
+
+    Regions of one color, larger ones more likely to come early (by the root of their size), each
+    once until all have a dab. Dabs lie inside and are smaller where the region is.
+    """
+    scale = min(domain.shape[:2]) / 128
+    regions = find_regions(domain)
+    sizes = np.bincount(regions.ravel()).astype(float)
+    known = np.flatnonzero(sizes >= min(0.001 * regions.size, sizes.max()))
+    chance = np.sqrt(sizes[known]) / np.sqrt(sizes[known]).sum()
+    order = rng.choice(known, len(known), replace=False, p=chance)
+    depth = cv2.distanceTransform(_inside(domain), cv2.DIST_L2, 3)
+    colors = np.zeros((*domain.shape[:2], 4), np.uint8)
+    dabs = []
+    for number in range(count):
+        ys, xs = np.nonzero(regions == order[number % len(order)])
+        deep = depth[ys, xs]
+        radius = min(rng.uniform(*radius_px) * scale, max(1.0, 0.7 * float(deep.max())))
+        fits = np.flatnonzero(deep >= min(radius, deep.max()))
+        at = int(fits[rng.integers(len(fits))])
+        y, x = int(ys[at]), int(xs[at])
+        color = tuple(int(value) for value in domain[y, x])
+        cv2.circle(colors, (x, y), round(radius), (*color, 255), -1)
+        dabs.append(Dab(y, x, radius, color))
+    return colors, dabs
+
+
 def cover(domain: np.ndarray, rng: np.random.Generator, *, share: float) -> np.ndarray:
     """Paint strokes, discs and fills of the local color over about ``share`` of the picture.
 
@@ -228,7 +262,8 @@ def hint(domain: np.ndarray, rng: np.random.Generator, *, none: float = 0.4) -> 
         return np.dstack([domain, np.full(domain.shape[:2], 255, np.uint8)])
     if rng.random() < 0.7:
         count = min(50, 1 + int(rng.geometric(1 / 8)))
-        return dab(domain, rng, count=count, radius_px=(1, 5))[0]
+        way = dab if rng.random() < 0.4 else dab_regions
+        return way(domain, rng, count=count, radius_px=(1, 5))[0]
     return shift(cover(domain, rng, share=rng.uniform(0.05, 0.9)), rng, up_to_px=3)
 
 

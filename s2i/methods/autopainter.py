@@ -61,6 +61,7 @@ CHANNELS: Mapping[str, int] = {"spread": 9, "mask": 5, "pasted": 3}
 PAPER = (255, 255, 255, 128)
 CROSSING_PX = 96  # dear enough that an area with paint of its own takes no other
 SMALLEST = 0.001  # of the picture: smaller areas get no colour suggested
+UNSURE = 35  # of 255: a network that paints all areas this much alike has no colours of its own
 MOST = 40  # areas that get one
 
 
@@ -273,7 +274,17 @@ class Autopainter(Method):
             self.size_multiple,
             value=1.0 if hints == "pasted" else 0.0,
         )
-        return image.to_picture(output[0])
+        picture = image.to_picture(output[0])
+        if self.kwargs["paper"]:
+            picture = clear_paper(picture, palette.find_paper(lines, colors))
+        return picture
+
+
+def clear_paper(picture: np.ndarray, paper: np.ndarray) -> np.ndarray:
+    """Whiten a picture (H, W, 3) where there is paper (H, W) bool, softly towards the lines."""
+    inner = cv2.erode(paper.astype(np.float32), np.ones((5, 5), np.uint8))
+    weight = cv2.GaussianBlur(inner, (0, 0), 1.5)[..., None] * paper[..., None]
+    return np.rint(picture + weight * (255 - picture.astype(np.float32))).astype(np.uint8)
 
 
 def suggest_colors(
@@ -287,7 +298,8 @@ def suggest_colors(
         lines: (H, W), ink 0: bounds of the areas.
         colors: (H, W, 4), what is painted already.
         source: a picture (H, W, 3), whose colours are made stronger, or what draws a palette:
-            then areas of about one size, as petals or eyes are, share a colour.
+            then areas of about one size, as petals or eyes are, share a colour. A picture in
+            which all areas look alike gives but the first colour of a palette.
     """
     areas = palette.find_areas(lines)
     areas[palette.find_paper(lines, colors)] = -1
@@ -299,13 +311,17 @@ def suggest_colors(
     chosen = order[sizes[order] >= SMALLEST * areas.size]
     if not len(chosen):
         return colors
+    falls = -np.diff(np.log2(sizes[chosen]), prepend=np.log2(sizes[chosen[0]]))
+    kinds = np.cumsum(falls > 0.4)
     if isinstance(source, np.random.Generator):
-        falls = -np.diff(np.log2(sizes[chosen]), prepend=np.log2(sizes[chosen[0]]))
-        kinds = np.cumsum(falls > 0.4)
         dabs = palette.draw_palette(int(kinds[-1]) + 1, source)[kinds]
     else:
-        medians = [np.median(source[areas == number], axis=0) for number in chosen]
-        dabs = palette.strengthen(np.array(medians).astype(np.uint8))
+        medians = np.array([np.median(source[areas == number], axis=0) for number in chosen])
+        own = palette.strengthen(medians.astype(np.uint8))
+        if medians.std(axis=0).max() < UNSURE:
+            rng = np.random.default_rng(0)
+            own = palette.draw_palette(int(kinds[-1]) + 1, rng, first=own[0])[kinds]
+        dabs = own
     suggested = colors.copy()
     largest = 0.03 * np.sqrt(areas.size)
     for number, color in zip(chosen, dabs, strict=True):

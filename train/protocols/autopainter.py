@@ -1,7 +1,8 @@
 """Auto-Painter: finished pictures from lines, and whether hints are obeyed.
 
 Lines: the data's own, else XDoG, sigma 0.6 px; ``--lines`` chooses. Color domain: median 2, K 8,
-median 2. Hints: 20 dabs of the domain's colors, radius 2 to 5 px; the first 5 of them; none.
+median 2. Hints: 20 dabs of the domain's colors, radius 2 to 5 px, one region after the other
+(:func:`train.hands.dab_regions`); the first 5 of them; none.
 
 Table 1: LPIPS-alex, SSIM and PSNR against the photo, and figure LPIPS, with the background painted
 white in output and photo first, since no lines tell what is behind a figure. Where no background
@@ -132,7 +133,7 @@ def evaluate(task: Task) -> Report:
 def _draw_case(sample: Sample, seed: int, number: int) -> _Case:
     case = open_case(sample)
     domain = palette.color_domain(case.photo, colors=8, blur_px=2, soften_px=2)
-    _, dabs = hands.dab(domain, np.random.default_rng([seed, number]), count=MOST)
+    _, dabs = hands.dab_regions(domain, np.random.default_rng([seed, number]), count=MOST)
     return _Case(**vars(case), regions=palette.find_regions(domain), dabs=dabs)
 
 
