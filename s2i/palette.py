@@ -88,7 +88,7 @@ def find_areas(lines: np.ndarray, *, gap_px: float = 3) -> np.ndarray:
     [0, -1, 1]
     """
     ink = (lines < 128).astype(np.uint8)
-    side = round(gap_px * math.sqrt(lines.size) / _REFERENCE_PX)
+    side = round(gap_px * math.sqrt(lines.size) / _REFERENCE_PX) | 1  # an even one moves the ink
     if side > 1:
         ink = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     _, areas = cv2.connectedComponents(1 - ink, connectivity=4, ltype=cv2.CV_32S)

@@ -181,6 +181,43 @@ def test_crop_square_takes_the_middle():
     assert (image.crop_square(photo, 2) == 90).all()
 
 
+def test_lines_are_multiplied_over_a_picture():
+    picture = np.uint8([[[200, 100, 0], [200, 100, 0], [200, 100, 0], [255, 255, 255]]])
+    laid = image.lay_lines(picture, np.uint8([[255, 0, 128, 51]]))
+    assert laid.tolist() == [[[200, 100, 0], [0, 0, 0], [100, 50, 0], [51, 51, 51]]]
+    assert laid.dtype == np.uint8
+
+
+@pytest.mark.parametrize("shrink", [1, 2, 3, 4])
+@pytest.mark.parametrize("place", [20, 21])
+def test_resize_ink_keeps_thin_lines_dark(shrink, place):
+    lines = np.full((96, 96), 255, np.uint8)
+    lines[:, place] = 0
+    before = lines.copy()
+    small = image.resize_ink(lines, (96 // shrink, 96 // shrink))
+    assert small.shape == (96 // shrink, 96 // shrink) and small.dtype == np.uint8
+    assert (small[:, place // shrink] <= 2).all()
+    assert (np.delete(small, place // shrink, axis=1) == 255).all()
+    assert np.array_equal(lines, before)
+
+
+def test_resize_ink_keeps_greys_paper_and_what_grows():
+    grey = np.full((8, 8), 155, np.uint8)
+    assert (image.resize_ink(grey, (8, 8)) == 155).all()
+    assert (image.resize_ink(grey, (16, 20)) == 155).all()
+    blank = np.full((64, 64), 255, np.uint8)
+    assert (image.resize_ink(blank, (5, 9)) == 255).all()
+
+
+@pytest.mark.parametrize("size", [(300, 700), (1, 1), (1, 9000), (700, 300), (256, 256)])
+def test_fit_size_keeps_area_and_aspect(size):
+    height, width = image.fit_size(size, 256)
+    assert height >= 1 and width >= 1
+    if min(size) > 1:
+        assert height * width == pytest.approx(256**2, rel=0.01)
+        assert width / height == pytest.approx(size[1] / size[0], rel=0.01)
+
+
 def test_tensor_and_back_is_exact():
     photo = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
     tensor = image.to_tensor(photo)

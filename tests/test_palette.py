@@ -236,6 +236,98 @@ def cells_around(row, column, shape):
             yield cell
 
 
+@pytest.mark.parametrize("size", [60, 85, 128, 170, 256, 301])
+def test_areas_are_what_lines_enclose(size):
+    lines = np.full((size, size), 255, np.uint8)
+    lines[:, size // 2] = lines[size // 3, : size // 2] = 0
+    areas = palette.find_areas(lines)
+    assert areas.shape == lines.shape and areas.dtype == np.int32
+    assert np.array_equal(areas == -1, lines == 0)
+    assert len(np.unique(areas[lines > 0])) == areas.max() + 1 == 3
+    assert len({areas[0, 0], areas[-1, 0], areas[0, -1]}) == 3
+
+
+@pytest.mark.parametrize("size", [128, 256, 512])
+def test_areas_stay_apart_over_small_gaps_alone(size):
+    lines, inside, _ = draw_circle(size)
+    gap = 2 * size // 128
+    lines[size // 2 : size // 2 + gap, : size // 2] = 255
+    areas = palette.find_areas(lines)
+    assert len(np.unique(areas[inside & (areas >= 0)])) == 1
+    assert areas[size // 2, size // 2] != areas[0, 0] >= 0
+    assert (areas[lines == 0] == -1).all()
+    leaking = palette.find_areas(lines, gap_px=0)
+    assert leaking[size // 2, size // 2] == leaking[0, 0]
+    lines[size // 2 : size // 2 + size // 8, : size // 2] = 255
+    assert palette.find_areas(lines)[size // 2, size // 2] == palette.find_areas(lines)[0, 0]
+
+
+@pytest.mark.parametrize(("value", "wanted"), [(255, 0), (128, 0), (127, -1)])
+def test_areas_of_a_page_of_one_tone(value, wanted):
+    assert (palette.find_areas(np.full((20, 30), value, np.uint8)) == wanted).all()
+
+
+def hues(colors):
+    lab = palette._to_lab(colors[None])[0]
+    return np.hypot(lab[:, 1], lab[:, 2]), np.arctan2(lab[:, 2], lab[:, 1]), lab[:, 0]
+
+
+SOFT = np.uint8([[150, 110, 110], [150, 112, 108], [110, 140, 115], [110, 115, 150]])
+
+
+def test_stronger_greys_stay_greys():
+    greys = np.repeat(np.uint8([[20], [90], [160], [240]]), 3, axis=1)
+    stronger = palette.strengthen(greys)
+    assert stronger.dtype == np.uint8 and np.abs(stronger.astype(int) - greys).max() <= 2
+
+
+def test_stronger_colors_keep_hue_and_lightness():
+    before = SOFT.copy()
+    chroma, hue, light = hues(SOFT)
+    strong, kept, same_light = hues(palette.strengthen(SOFT))
+    assert (strong > 1.3 * chroma).all() and strong.min() > 24 and strong.max() < 77
+    assert np.abs(np.angle(np.exp(1j * (kept - hue)))).max() < 0.06
+    assert np.abs(same_light - light).max() < 1
+    assert np.array_equal(SOFT, before)
+
+
+def test_a_palette_is_drawn_by_the_dice_alone():
+    drawn = [palette.draw_palette(9, np.random.default_rng(seed)) for seed in range(12)]
+    assert all(each.shape == (9, 3) and each.dtype == np.uint8 for each in drawn)
+    assert np.array_equal(drawn[3], palette.draw_palette(9, np.random.default_rng(3)))
+    assert len({each.tobytes() for each in drawn}) == 12
+    for each in drawn:
+        assert len({tuple(color) for color in each.tolist()}) == 9
+        chroma, _, light = hues(each)
+        assert chroma.min() > 12 and light.min() > 30 and light.max() < 95
+    assert palette.draw_palette(1, np.random.default_rng(0)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("size", [128, 256, 512])
+def test_paper_is_what_lies_around_a_figure(size):
+    lines, inside, outside = draw_circle(size)
+    bare = np.zeros((size, size, 4), np.uint8)
+    paper = palette.find_paper(lines, bare)
+    assert paper.shape == lines.shape and paper.dtype == bool
+    assert paper[outside].all() and not paper[inside].any() and not paper[lines == 0].any()
+    lines[size // 2 : size // 2 + 3 * size // 128, : size // 2] = 255
+    assert not palette.find_paper(lines, bare)[inside].mean() > 0.05  # no way in
+    lines[size // 2 - size // 8 : size // 2 + size // 8, : size // 2] = 255
+    assert palette.find_paper(lines, bare)[inside].mean() > 0.5
+
+
+def test_painted_paper_is_no_bare_paper():
+    lines, inside, outside = draw_circle(128)
+    colors = np.zeros((128, 128, 4), np.uint8)
+    dab(colors, 64, 64, RED)
+    assert palette.find_paper(lines, colors)[outside].all()
+    dab(colors, 8, 8, (255, 255, 255, 255))
+    assert not palette.find_paper(lines, colors).any()
+    colors[..., 3] = np.minimum(colors[..., 3], 127)
+    assert palette.find_paper(lines, colors)[outside].all()
+    assert not palette.find_paper(lines, colors)[inside].any()
+
+
 def test_turn_hue_keeps_greys_alpha_and_lightness():
     layer = noise(8, 8, 4) // 2 + 64
     turned = palette.turn_hue(layer, 75)

@@ -35,6 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from s2i import image, palette
+from s2i.errors import S2IError
 from s2i.layers import PatchCritic
 from s2i.methods.autopainter import CHANNELS, Autopainter, to_inputs
 from train import engine, hands
@@ -137,7 +138,11 @@ class AutopainterTrainer(engine.Trainer):
     published = ("generator",)
 
     def __init__(self, config: AutopainterConfig) -> None:
-        """Build what ``config`` describes, weights drawn at random."""
+        """Build what ``config`` describes, weights drawn at random.
+
+        Raises:
+            S2IError: the network can't be trained at that size.
+        """
         self.config = config
         self.method_kwargs: dict[str, Any] = {
             "generator": config.generator,
@@ -146,8 +151,14 @@ class AutopainterTrainer(engine.Trainer):
             "size_px": config.size_px,
             "paper": config.background == "plain",
         }
+        method = Autopainter(**self.method_kwargs)
+        if config.size_px % method.size_multiple:
+            raise S2IError(
+                f"size_px must be a multiple of {method.size_multiple} for '{config.generator}', "
+                f"got {config.size_px}."
+            )
         self.networks = {
-            "generator": Autopainter(**self.method_kwargs).generator,
+            "generator": method.generator,
             "critic": PatchCritic(channels=3 + CHANNELS[config.hints], width=config.critic_width),
         }
         self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)

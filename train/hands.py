@@ -207,7 +207,7 @@ def sketch(
     else:
         lines = xdog(
             photo,
-            sigma_px=rng.uniform(0.4, 0.8) * scale,
+            sigma_px=max(0.4, rng.uniform(0.4, 0.8) * scale),
             gamma=rng.uniform(0.97, 0.99),
             epsilon=rng.uniform(-0.012, 0.001),
             phi=rng.uniform(20, 300),
@@ -217,7 +217,8 @@ def sketch(
         side = 1 + round(rng.uniform(0.5, 1.5) * scale)
         lines = cv2.erode(lines, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     elif style < 0.45:
-        lines = cv2.dilate(lines, np.ones((2, 2), np.uint8))
+        thinner = cv2.dilate(lines, np.ones((2, 2), np.uint8))
+        lines = np.minimum(thinner, np.maximum(lines, 100))  # a line of one pixel is not lost
     if rng.random() < 0.4:
         bend = _bend(lines.shape, rng, amount_px=rng.uniform(0.2, 0.9) * scale, scale=scale)
         lines = cv2.remap(lines, *bend, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -302,17 +303,18 @@ def recolor(
     if everywhere:
         chosen = (domain == domain[chosen][0]).all(axis=2)
     chosen &= is_free
-    weight = cv2.GaussianBlur(chosen.astype(np.float32), (0, 0), 1.0)[..., None]
+    weight = cv2.GaussianBlur(chosen.astype(np.float32), (0, 0), 1.0) * is_free
     angle, chroma = rng.uniform(0, 2 * np.pi), rng.uniform(20, 70)
     move = [rng.uniform(-20, 20), chroma * np.cos(angle), chroma * np.sin(angle)]
     move = np.array(move, np.float32)
 
     def moved(picture: np.ndarray, share: np.ndarray) -> np.ndarray:
         lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
-        rgb = cv2.cvtColor(lab + share * move, cv2.COLOR_Lab2RGB)
-        return np.rint(255 * np.clip(rgb, 0, 1)).astype(np.uint8)
+        rgb = cv2.cvtColor(lab + share[..., None] * move, cv2.COLOR_Lab2RGB)
+        rgb = np.rint(255 * np.clip(rgb, 0, 1)).astype(np.uint8)
+        return np.where(share[..., None] > 0, rgb, picture)
 
-    return moved(photo, weight), moved(domain, chosen.astype(np.float32)[..., None])
+    return moved(photo, weight.astype(np.float32)), moved(domain, chosen.astype(np.float32))
 
 
 def _inside(domain: np.ndarray) -> np.ndarray:

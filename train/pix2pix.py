@@ -27,6 +27,7 @@ from torch import Tensor
 
 from s2i import image
 from s2i.edges import xdog
+from s2i.errors import S2IError
 from s2i.layers import PatchCritic
 from s2i.methods.pix2pix import Pix2pix
 from train import engine, hands
@@ -92,7 +93,11 @@ class Pix2pixTrainer(engine.Trainer):
     published = ("generator",)
 
     def __init__(self, config: Pix2pixConfig) -> None:
-        """Build what ``config`` describes, weights drawn at random."""
+        """Build what ``config`` describes, weights drawn at random.
+
+        Raises:
+            S2IError: the network can't be trained at that size.
+        """
         self.config = config
         self.method_kwargs: dict[str, Any] = {
             "generator": config.generator,
@@ -101,8 +106,14 @@ class Pix2pixTrainer(engine.Trainer):
             "depth": config.depth,
             "size_px": config.size_px,
         }
+        method = Pix2pix(**self.method_kwargs)
+        if config.size_px % method.size_multiple:
+            raise S2IError(
+                f"size_px must be a multiple of {method.size_multiple} for '{config.generator}', "
+                f"got {config.size_px}."
+            )
         self.networks = {
-            "generator": Pix2pix(**self.method_kwargs).generator,
+            "generator": method.generator,
             "critic": PatchCritic(channels=4, width=config.critic_width),
         }
         self.critic_loss, self.generator_loss = GAN[config.gan]

@@ -16,6 +16,7 @@ import gradio as gr
 import numpy as np
 
 from s2i import image, palette
+from s2i.edges import read_ink
 from s2i.errors import S2IError
 from s2i.methods.base import Drawing
 
@@ -104,10 +105,12 @@ def read_layer(url: Any, *, name: str = "the layer") -> np.ndarray:
 def read_drawing(payload: Any) -> Drawing:
     """Return what a pad or an API call sent as a drawing; missing layers stay ``None``.
 
-    Lines may be ink with alpha or ink on paper. A colour counts as painted from half alpha on.
+    Lines may be ink with alpha, or be on any plain paper, as :func:`s2i.edges.read_ink` finds them.
+    A colour counts as painted from half alpha on.
 
     Raises:
-        S2IError: no drawing, a bad layer (see :func:`read_layer`), or layers of different sizes.
+        S2IError: no drawing, a bad layer (see :func:`read_layer`), a photo for lines, or layers of
+            different sizes.
     """
     if not isinstance(payload, dict):
         raise S2IError("no drawing came: draw something, or open a picture.")
@@ -129,10 +132,9 @@ def read_drawing(payload: Any) -> Drawing:
 
 
 def _find_ink(layer: np.ndarray) -> np.ndarray:
-    """Return black ink with alpha, or any lines on paper, as (H, W) with ink 0."""
-    if not layer[..., :3].any():
-        return 255 - layer[..., 3]
-    return image.on_paper(layer).mean(axis=2).round().astype(np.uint8)
+    """Return black ink with alpha, or lines on anything, as (H, W) with ink 0."""
+    is_ink = not layer[..., :3].any()
+    return 255 - layer[..., 3] if is_ink else read_ink(layer)
 
 
 def _find_paint(layer: np.ndarray) -> np.ndarray:

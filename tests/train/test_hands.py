@@ -192,3 +192,130 @@ def test_recolor_of_a_domain_of_specks():
     domain = np.dstack([specks] * 3).astype(np.uint8)
     _, flat = hands.recolor(domain, domain, dice())
     assert (np.abs(flat.astype(int) - domain).max(axis=2) > 1).sum() == 1
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_kept_is_not_recolored_at_all(scene, seed, everywhere):
+    photo, domain, _ = scene
+    keep = np.zeros(photo.shape[:2], bool)
+    keep[:, :40] = True
+    before = photo.copy(), domain.copy()
+    painted, flat = hands.recolor(photo, domain, dice(seed), everywhere=everywhere, keep=keep)
+    assert np.array_equal(painted[keep], photo[keep]) and np.array_equal(flat[keep], domain[keep])
+    assert not np.array_equal(painted, photo) and not np.array_equal(flat, domain)
+    assert np.array_equal(photo, before[0]) and np.array_equal(domain, before[1])
+    keep[:] = True
+    answers = hands.recolor(photo, domain, dice(seed), everywhere=everywhere, keep=keep)
+    assert np.array_equal(answers[0], photo) and np.array_equal(answers[1], domain)
+
+
+def test_everywhere_means_all_areas_of_a_color():
+    domain = stripes((60, 90))
+    domain[:, 60:] = domain[0, 0]
+    for seed in range(8):
+        moved = hands.recolor(domain, domain, dice(seed), everywhere=True)[1] != domain
+        assert (moved[:, :30] == moved[:, 60:]).all()
+    alone = [(hands.recolor(domain, domain, dice(seed))[1] != domain).any(2) for seed in range(8)]
+    assert any(moved[:, :30].any() != moved[:, 60:].any() for moved in alone)
+
+
+# -- sketches, backgrounds, hints ------------------------------------------------------------------
+
+
+def figure(size=96, start=(120, 170, 220), end=(200, 230, 250)):
+    """A dark disc with an outline and a window in it, on a gradient: photo, lines, disc, window."""
+    ramp = np.linspace(start, end, size)[:, None]
+    photo = np.rint(np.broadcast_to(ramp, (size, size, 3))).astype(np.uint8)
+    window = photo.copy()
+    lines = np.full((size, size), 255, np.uint8)
+    center, radius = (size // 2, size // 2), size // 3
+    disc = cv2.circle(np.zeros((size, size), np.uint8), center, radius, 1, -1) > 0
+    hole = cv2.circle(np.zeros((size, size), np.uint8), center, radius // 3, 1, -1) > 0
+    photo[disc] = (90, 40, 30)
+    photo[hole] = window[hole]
+    cv2.circle(lines, center, radius, 0, 1)
+    return photo, lines, disc, hole
+
+
+@pytest.mark.parametrize("has_lines", [True, False])
+def test_the_background_is_found_on_a_gradient(has_lines):
+    photo, lines, disc, _ = figure()
+    before = photo.copy()
+    found = hands.find_background(photo, lines if has_lines else None)
+    assert found.shape == photo.shape[:2] and found.dtype == bool
+    assert np.array_equal(found, ~disc)  # and not the window in it
+    assert np.array_equal(photo, before)
+
+
+def test_lines_bound_a_background_where_colors_do_not():
+    photo, lines, disc, _ = figure()
+    flat = np.full_like(photo, 200)
+    assert hands.find_background(flat, None).all()
+    assert not hands.find_background(flat, lines)[disc].any()
+    assert hands.find_background(flat, lines)[~disc].all()
+    assert not hands.find_background(flat, np.zeros_like(lines)).any()
+
+
+def test_a_whitened_background_is_white_and_the_figure_stays():
+    photo, lines, disc, _ = figure()
+    background = hands.find_background(photo, lines)
+    white = hands.whiten(photo, background)
+    assert (white[background] == 255).all() and white.dtype == np.uint8
+    deep = cv2.erode(disc.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert np.array_equal(white[deep], photo[deep])
+    nothing = np.zeros(photo.shape[:2], bool)
+    assert np.array_equal(hands.whiten(photo, nothing), photo)
+
+
+def test_sketches_come_in_many_styles_near_the_outline():
+    photo, lines, *_ = figure()
+    before = photo.copy(), lines.copy()
+    drawn = [hands.sketch(photo, lines, dice(seed), given=0.5) for seed in range(24)]
+    assert all(each.shape == lines.shape and each.dtype == np.uint8 for each in drawn)
+    assert all(each[3, 3] > 200 for each in drawn)  # ink is dark on paper, never the reverse
+    assert len({each.tobytes() for each in drawn}) > 15
+    amounts = [(each < 128).mean() for each in drawn]
+    assert min(amounts) > 0 and max(amounts) > 1.5 * np.median(amounts)
+    near = cv2.dilate((lines == 0).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    given = [hands.sketch(photo, lines, dice(seed), given=1.0) < 128 for seed in range(12)]
+    assert np.mean([near[ink].mean() for ink in given]) > 0.95
+    for seed in range(3):
+        again = hands.sketch(photo, lines, dice(seed), given=0.5)
+        assert np.array_equal(again, drawn[seed])
+    assert np.array_equal(photo, before[0]) and np.array_equal(lines, before[1])
+
+
+def test_the_share_of_given_lines_is_as_said():
+    photo, _, *_ = figure()
+    cross = np.full(photo.shape[:2], 255, np.uint8)
+    cross[2:6] = 0  # where the picture has no edge
+    used = [
+        (hands.sketch(photo, cross, dice(seed), given=0.7)[2:6] < 128).any() for seed in range(200)
+    ]
+    assert np.mean(used) == pytest.approx(0.7, abs=0.1)
+    alone = hands.sketch(photo, None, dice(), given=1.0)
+    assert (alone < 128).any() and alone[3, 3] > 200
+
+
+def test_two_fifths_have_no_hints_and_the_others_are_local_colors():
+    domain = stripes((64, 64))
+    before = domain.copy()
+    layers = [hands.hint(domain, dice(seed)) for seed in range(400)]
+    shares = np.array([(layer[..., 3] > 0).mean() for layer in layers])
+    assert (shares == 0).mean() == pytest.approx(0.4, abs=0.08)
+    assert 0 < (shares == 1).mean() < 0.05
+    assert ((shares > 0) & (shares < 0.1)).mean() > 0.15 and (shares > 0.3).mean() > 0.05
+    for layer in layers[:60]:
+        assert layer.shape == (64, 64, 4) and layer.dtype == np.uint8
+        painted = layer[..., 3] > 0
+        assert (layer[painted][:, 3] == 255).all()
+        assert list_colors(layer[painted]) <= list_colors(domain)
+    assert all(np.array_equal(layers[seed], hands.hint(domain, dice(seed))) for seed in range(8))
+    assert np.array_equal(domain, before)
+
+
+def test_no_hints_is_what_none_says():
+    domain = stripes((48, 48))
+    assert not any(hands.hint(domain, dice(seed), none=1.0).any() for seed in range(40))
+    assert all(hands.hint(domain, dice(seed), none=0.0).any() for seed in range(40))

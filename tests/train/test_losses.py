@@ -1,3 +1,4 @@
+import math
 import os
 from pathlib import Path
 
@@ -165,6 +166,57 @@ def test_adversarial_losses_by_hand():
     critic, generator = losses.GAN["hinge"]
     assert critic(real - 0.5, fake).item() == (0.5 + 0) / 2 + (1 + 0) / 2
     assert generator(fake).item() == 1
+
+
+def test_cross_entropy_by_hand():
+    real, fake = torch.tensor([0.0, 3.0]), torch.tensor([0.0, -2.0])
+    critic, generator = losses.GAN["bce"]
+    of_real = (math.log(2) - math.log(sigmoid(3))) / 2
+    of_fake = (math.log(2) - math.log(1 - sigmoid(-2))) / 2
+    assert critic(real, fake).item() == pytest.approx((of_real + of_fake) / 2, rel=1e-6)
+    assert generator(fake).item() == pytest.approx(
+        (math.log(2) - math.log(sigmoid(-2))) / 2, rel=1e-6
+    )
+    assert generator(torch.tensor([-200.0])).item() == pytest.approx(200)
+
+
+def sigmoid(logit):
+    return 1 / (1 + math.exp(-logit))
+
+
+@pytest.mark.parametrize("gan", losses.GAN)
+def test_a_critic_that_is_sure_of_a_fake_teaches_most(gan):
+    """The term does not saturate: a sure critic's gradient is no smaller than a fooled one's."""
+    critic, generator = losses.GAN[gan]
+
+    def slope(loss, logit):
+        logit = torch.tensor([float(logit)], requires_grad=True)
+        return torch.autograd.grad(loss(logit), logit)[0].item()
+
+    assert slope(generator, -8) <= slope(generator, -2) <= slope(generator, 0.5) < 0
+    assert slope(generator, -8) <= -0.99
+    zero = torch.zeros(1)
+    assert (
+        slope(lambda real: critic(real, zero), -2) < 0 < slope(lambda fake: critic(zero, fake), 2)
+    )
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_total_variation_smooths_the_output(power):
+    output = pictures(0, 8).requires_grad_()
+    rough = losses.total_variation(output, power=power)
+    rough.backward()
+    assert output.grad.isfinite().all() and (output.grad != 0).float().mean() > 0.3
+    smoother = output.detach() - 0.5 * output.grad
+    assert losses.total_variation(smoother, power=power) < rough
+    assert losses.total_variation(torch.ones(1, 3, 4, 4), power=power) == 0
+
+
+def test_squared_total_variation_by_hand():
+    steps = torch.tensor([[0.0, 1.0], [0.0, 3.0]]).view(1, 1, 2, 2)
+    assert losses.total_variation(steps, power=2).item() == (1 + 9) / 2 + (0 + 4) / 2
+    large = steps.repeat(2, 3, 1, 1)
+    assert losses.total_variation(large, power=2) == losses.total_variation(steps, power=2)
 
 
 def test_r1_of_a_linear_critic_is_its_squared_weight():

@@ -81,6 +81,20 @@ def test_lines_are_ink_with_alpha_or_ink_on_paper():
     assert np.array_equal(read_drawing({"lines": write_layer(paper)}).lines, paper)
 
 
+def test_lines_on_anything_plain_are_ink_and_a_photo_is_refused():
+    paper = np.full((20, 30), 255, np.uint8)
+    paper[5] = 0
+    share = 1 - paper[..., None] / 255
+    chalk = [20, 60, 150] + share * ([250, 240, 120] - np.array([20, 60, 150]))
+    white = np.dstack([np.full((20, 30, 3), 255, np.uint8), 255 - paper])
+    for drawn in (255 - paper, chalk.astype(np.uint8), white):
+        lines = read_drawing({"lines": write_layer(drawn)}).lines
+        assert np.abs(lines.astype(int) - paper).max() <= 2
+    photo = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    with pytest.raises(S2IError, match="this is no line drawing"):
+        read_drawing({"lines": write_layer(photo)})
+
+
 def test_colors_are_painted_or_bare():
     colors = layer(rgba=(10, 20, 30, 127))
     colors[3] = (200, 100, 50, 128)
