@@ -116,17 +116,18 @@ def find_paper(lines: np.ndarray, colors: np.ndarray, *, gap_px: float = 6) -> n
     found = {int(ways[0, 0]), int(ways[0, -1]), *np.unique(ways[:upper, (0, -1)]).tolist()} - {0}
     painted = set(np.unique(ways[colors[..., 3] >= 128]).tolist())
     reached = np.isin(ways, list(found - painted)).astype(np.uint8)
-    is_bare = 1 - ink
-    is_bare[colors[..., 3] >= 128] = 0
-    for _ in range(2 * side):
-        reached = cv2.dilate(reached, _CROSS) & is_bare
+    is_bare = (ink == 0) & (colors[..., 3] < 128)
     areas = find_areas(lines)
-    reached = reached > 0
+    way = (is_bare & (areas >= 0)).astype(np.uint8)
+    for _ in range(2 * side):
+        reached = cv2.dilate(reached, _CROSS) & way
+    rim = cv2.dilate(reached, np.ones((side // 2 | 1,) * 2, np.uint8)) > 0  # closed gaps are walls
+    reached = (reached > 0) | (rim & is_bare & (areas < 0))
     sizes = np.bincount(areas.ravel() + 1)
     paper = np.bincount(areas[reached] + 1, minlength=len(sizes))
     is_paper = paper > _NEARLY * sizes
     is_paper[0] = False  # the ink
-    return reached | (is_paper[areas + 1] & (is_bare > 0))
+    return reached | (is_paper[areas + 1] & is_bare)
 
 
 def settle_dabs(colors: np.ndarray, lines: np.ndarray) -> np.ndarray:
@@ -185,20 +186,26 @@ def draw_palette(
 
 
 def spread_colors(
-    colors: np.ndarray, lines: np.ndarray, *, crossing_px: float = 24, reach_px: float = 24
+    colors: np.ndarray,
+    lines: np.ndarray,
+    *,
+    crossing_px: float = 24,
+    reach_px: float = 24,
+    grid_px: int = 128,
 ) -> np.ndarray:
     """Carry every painted pixel's color over the bare paper, with lines as barriers.
 
     A pixel takes the color of the paint from which the way to it is shortest. Crossing a gap of up
     to 4 px in a line costs a little less than crossing a line. Lengths are those of a picture of
-    128 px and grow with sqrt(H * W). Larger pictures are worked out on a grid of that many cells,
-    so their color borders come in steps of a cell.
+    128 px and grow with sqrt(H * W). Larger pictures are worked out on a grid of ``grid_px`` cells
+    a side, so their color borders come in steps of a cell.
 
     Args:
         colors: (H, W, 4) uint8, painted where alpha is at least 128.
         lines: (H, W) uint8, ink below 128.
         crossing_px: what crossing a line costs, as a way over bare paper.
         reach_px: over this way the confidence in a color falls to 1/e.
+        grid_px: the time grows with its square.
 
     Returns:
         (H, W, 4) uint8: the color, and as alpha the confidence in it, 255 on the paint and
@@ -208,8 +215,8 @@ def spread_colors(
     is_painted = colors[..., 3] >= 128
     if not is_painted.any():
         return np.zeros_like(colors)
-    ratio = math.sqrt(height * width) / _REFERENCE_PX
-    scale, shrink = min(1, ratio), max(1, ratio)
+    side = math.sqrt(height * width)
+    scale, shrink = min(side, grid_px) / _REFERENCE_PX, max(1, side / grid_px)
     rows = np.minimum(np.arange(height) / shrink, max(1, round(height / shrink)) - 1).astype(int)
     columns = np.minimum(np.arange(width) / shrink, max(1, round(width / shrink)) - 1).astype(int)
     grid = rows[-1] + 1, columns[-1] + 1

@@ -60,6 +60,7 @@ MULTIPLES: Mapping[str, int] = {"gated": 32, "folded": 32, "unet": 256, "shifted
 CHANNELS: Mapping[str, int] = {"spread": 9, "mask": 5, "pasted": 3}
 PAPER = (255, 255, 255, 128)
 CROSSING_PX = 384  # dear enough that an area with paint of its own takes no other
+GRID_PX = 256  # what the network learned at: borders without steps
 REACH_PX = 96  # wide enough that one dab is believed in all of its area
 SMALLEST = 0.001  # of the picture: smaller areas get no colour suggested
 UNSURE = 35  # of 255: a network that paints all areas this much alike has no colours of its own
@@ -84,7 +85,9 @@ def to_inputs(
         return image.to_tensor(np.where(painted, colors[..., :3], lines[..., None]))
     parts = [image.to_tensor(colors), image.to_tensor(lines)]
     if hints == "spread":
-        spread = palette.spread_colors(colors, lines, crossing_px=CROSSING_PX, reach_px=REACH_PX)
+        spread = palette.spread_colors(
+            colors, lines, crossing_px=CROSSING_PX, reach_px=REACH_PX, grid_px=GRID_PX
+        )
         if paper:
             spread[palette.find_paper(lines, colors)] = PAPER
         confidence = image.to_tensor(255 - spread[..., 3])
