@@ -31,9 +31,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # Both are read when the libraries are imported.
@@ -124,61 +126,53 @@ class Bench:
         )
 
 
-class Watch:
-    """While it lasts: the calls of the method's networks for its newest picture, their seconds.
+@contextmanager
+def watch(bench: Bench) -> Iterator[SimpleNamespace]:
+    """Yield what the networks do for the newest picture: their ``calls`` and ``seconds``.
 
-    The networks are the method's submodules; what they get is kept in float32.
+    The networks are the method's own submodules; calls are kept in float32, to be replayed.
     """
+    seen, run = SimpleNamespace(calls=[], seconds=0.0), bench.method.run
 
-    def __init__(self, bench: Bench) -> None:
-        """Prepare to watch the method of ``bench``."""
-        self.now, self.method, self.run = bench.now, bench.method, bench.method.run
-        self.calls: list[tuple[torch.nn.Module, list, dict]] = []
-        self.seconds = 0.0
+    def begin(*args: Any, **kwargs: Any) -> object:
+        seen.calls, seen.seconds = [], 0.0
+        return run(*args, **kwargs)
 
-    def __enter__(self) -> Watch:
-        """Begin."""
-        self.method.run = self._begin
-        self.hooks = []
-        for network in self.method.children():
-            self.hooks.append(network.register_forward_pre_hook(self._enter, with_kwargs=True))
-            self.hooks.append(network.register_forward_hook(self._leave))
-        return self
+    def enter(network: torch.nn.Module, args: tuple, kwargs: dict) -> None:
+        kept = {key: keep(value) for key, value in kwargs.items()}
+        # Not the network itself: a replay shall not be watched.
+        seen.calls.append(partial(network.forward, *map(keep, args), **kept))
+        seen.start = bench.now()
 
-    def __exit__(self, *_: object) -> None:
-        """Leave the method as it was."""
-        del self.method.run
-        for hook in self.hooks:
+    def keep(value: Any) -> Any:
+        is_real = isinstance(value, torch.Tensor) and value.is_floating_point()
+        return value.detach().float() if is_real else value
+
+    def leave(*_: object) -> None:
+        seen.seconds += bench.now() - seen.start
+
+    networks = list(bench.method.children())
+    hooks = [one.register_forward_pre_hook(enter, with_kwargs=True) for one in networks]
+    hooks += [one.register_forward_hook(leave) for one in networks]
+    bench.method.run = begin
+    try:
+        yield seen
+    finally:
+        del bench.method.run
+        for hook in hooks:
             hook.remove()
 
-    def _begin(self, *args: Any, **kwargs: Any) -> Any:
-        self.calls, self.seconds = [], 0.0
-        return self.run(*args, **kwargs)
 
-    def _enter(self, network: torch.nn.Module, args: tuple, kwargs: dict) -> None:
-        kept = {key: _keep(value) for key, value in kwargs.items()}
-        self.calls.append((network, [_keep(value) for value in args], kept))
-        self.started = self.now()
-
-    def _leave(self, *_: object) -> None:
-        self.seconds += self.now() - self.started
+def replay(calls: list[Callable[[], object]]) -> None:
+    """Make all calls."""
+    for call in calls:
+        call()
 
 
-def _keep(value: Any) -> Any:
-    is_real = isinstance(value, torch.Tensor) and value.is_floating_point()
-    return value.detach().float() if is_real else value
-
-
-def replay(calls: list) -> None:
-    """Call networks as a :class:`Watch` saw it, which does not see this."""
-    for network, args, kwargs in calls:
-        network.forward(*args, **kwargs)
-
-
-def time_plain(bench: Bench, calls: list) -> float:
+@torch.no_grad()
+def time_plain(bench: Bench, calls: list[Callable[[], object]]) -> float:
     """Return the milliseconds that ``calls`` take in a plain float32 loop."""
-    with torch.no_grad():
-        return 1e3 * bench.seconds(lambda: replay(calls))
+    return 1e3 * bench.seconds(lambda: replay(calls))
 
 
 def count_flops(run: Callable[[], object]) -> int:
@@ -215,32 +209,35 @@ def draw_example(bench: Bench, size_px: int) -> Drawing:
 
 def run_network(bench: Bench) -> None:
     """Time the networks and the whole way from drawing to picture and to preview."""
-    method, rows = bench.method, []
-    kinds = {"picture": {}} | ({"preview": method.preview} if method.preview else {})
-    for size_px, (kind, values) in itertools.product(bench.details or SIZES_PX, kinds.items()):
-        drawing = draw_example(bench, size_px)
-        settings = {**({"detail": size_px} if bench.details else {}), **values}
-
-        def run(drawing=drawing, settings=settings) -> object:
-            return last_of(method.run(drawing, **settings))
-
-        with Watch(bench) as watch:
-            run()
-        calls = watch.calls
-        with torch.no_grad():
-            flops = count_flops(lambda calls=calls: replay(calls))
-        plain = time_plain(bench, calls)
-        with weights.inference(bench.device):
-            networks = 1e3 * bench.seconds(lambda calls=calls: replay(calls))
-            whole = 1e3 * bench.seconds(run)
-        floor = 1e3 * flops / bench.ceilings[bench.precision]
-        cells = (flops / 2e9, plain, networks, whole, whole / plain, floor, whole / floor)
-        rows.append((kind, size_px, *cells))
+    kinds = {"picture": {}} | ({"preview": bench.method.preview} if bench.method.preview else {})
     write_table(
         "drawing to | px | GMAC | plain networks ms | networks ms | all ms | all/plain | "
         "floor ms | all/floor",
-        rows,
+        [
+            (kind, size_px, *measure_drawing(bench, size_px, values))
+            for size_px in bench.details or SIZES_PX
+            for kind, values in kinds.items()
+        ],
     )
+
+
+def measure_drawing(bench: Bench, size_px: int, values: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return a row of the table of :func:`run_network` from the third column on."""
+    settings = {**({"detail": size_px} if bench.details else {}), **values}
+    drawing = draw_example(bench, size_px)
+
+    def run() -> object:
+        return last_of(bench.method.run(drawing, **settings))
+
+    with watch(bench) as seen:
+        run()
+    plain = time_plain(bench, seen.calls)
+    with weights.inference(bench.device):
+        flops = count_flops(lambda: replay(seen.calls))
+        networks = 1e3 * bench.seconds(lambda: replay(seen.calls))
+        whole = 1e3 * bench.seconds(run)
+    floor = 1e3 * flops / bench.ceilings[bench.precision]
+    return flops / 2e9, plain, networks, whole, whole / plain, floor, whole / floor
 
 
 # -- data and training -----------------------------------------------------------------------------
@@ -255,6 +252,8 @@ def build_trainer(bench: Bench, **settings: Any) -> tuple[engine.Trainer, engine
         next(one for one in own if base in one.__mro__)
         for base in (engine.RunConfig, engine.Trainer)
     )
+    if bench.options.quick:
+        settings["batch"] = 1
     config = config_class(
         data=bench.options.data,
         cpu=bench.device.type == "cpu",
@@ -334,9 +333,9 @@ def run_train(bench: Bench) -> None:
     ours = statistics.median(np.diff(ends))
     floor = flops / bench.ceilings[bench.precision]
     cells = (batch / step, batch / ours, step / ours, batch / floor, ours / floor)
-    turns = ", ".join(turn.network for turn in trainer.phases[0].turns)
+    turns = " and ".join(turn.network for turn in trainer.phases[0].turns)
     head = "step of | plain images/s | engine images/s | engine/plain | ceiling images/s | to floor"
-    write_table(head, [(f"{turns}: batch {batch}", *cells)])
+    write_table(head, [(f"{turns}, batch {batch}", *cells)])
 
 
 # -- page ------------------------------------------------------------------------------------------
@@ -381,7 +380,8 @@ def open_page(bench: Bench) -> Iterator[Any]:
         try:
             tab = chromium.new_page(viewport={"width": 1300, "height": 800})
             tab.goto(f"http://127.0.0.1:{port}/")
-            tab.wait_for_selector("#stage .has-picture, #stage .has-error", timeout=60_000)
+            tab.set_default_timeout(300_000)
+            tab.wait_for_selector("#stage .has-picture, #stage .has-error")
             tab.get_by_role("tab", name=bench.method.title, exact=True).click()
             choose(bench, tab, "weights", bench.name.partition(".")[2])
             tab.get_by_test_id("layer-lines").click()
@@ -400,14 +400,13 @@ def choose(bench: Bench, tab: Any, control: str, option: object) -> None:
 
 def run_page(bench: Bench) -> None:
     """Drive the real page with strokes of the mouse."""
-    measured = []
-    with Watch(bench) as watch, open_page(bench) as tab:
+    measured, rows = [], []
+    with watch(bench) as seen, open_page(bench) as tab:
         for detail in bench.details or ["learned"]:
             if bench.details:
                 choose(bench, tab, "detail", detail)
-            measured.append((detail, watch_strokes(bench, tab, watch), watch.calls))
-    rows = []
-    for detail, (total, networks, renewals), calls in measured:
+            measured.append((detail, *measure_strokes(bench, tab, seen), seen.calls))
+    for detail, total, networks, renewals, calls in measured:
         plain = time_plain(bench, calls)
         rows.append((detail, total, networks, plain, networks / plain, renewals))
     write_table(
@@ -417,7 +416,7 @@ def run_page(bench: Bench) -> None:
     )
 
 
-def watch_strokes(bench: Bench, tab: Any, watch: Watch) -> tuple[float, float, float]:
+def measure_strokes(bench: Bench, tab: Any, seen: SimpleNamespace) -> tuple[float, float, float]:
     """Return medians: ms from pen-up to the last picture, ms of its networks, renewals a second."""
     rng = np.random.default_rng(0)
     totals, networks, renewals = [], [], []
@@ -437,12 +436,12 @@ def watch_strokes(bench: Bench, tab: Any, watch: Watch) -> tuple[float, float, f
         tab.mouse.move(*knots[-1])
         tab.mouse.up()
         tab.wait_for_function("window.s2i.pad.settled")
-        seen = tab.evaluate("bench")
-        last = max(seen["pictures"], default=seen["up"])
-        totals.append(max(0.0, last - seen["up"]))
-        networks.append(1e3 * watch.seconds)
-        while_down = [at for at in seen["pictures"] if seen["down"] < at <= seen["up"]]
-        renewals.append(1e3 * len(while_down) / (seen["up"] - seen["down"]))
+        stroke = tab.evaluate("bench")
+        last = max(stroke["pictures"], default=stroke["up"])
+        totals.append(max(0.0, last - stroke["up"]))
+        networks.append(1e3 * seen.seconds)
+        while_down = [at for at in stroke["pictures"] if stroke["down"] < at <= stroke["up"]]
+        renewals.append(1e3 * len(while_down) / (stroke["up"] - stroke["down"]))
     return tuple(statistics.median(values) for values in (totals, networks, renewals))
 
 
