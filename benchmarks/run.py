@@ -26,7 +26,6 @@ import itertools
 import json
 import os
 import shutil
-import socket
 import statistics
 import sys
 import tempfile
@@ -246,10 +245,9 @@ def measure_drawing(bench: Bench, size_px: int, values: Mapping[str, Any]) -> tu
 def build_trainer(bench: Bench, **settings: Any) -> tuple[engine.Trainer, engine.RunConfig]:
     """Return the trainer of the method, in that phase which has the most turns, and its config."""
     module = importlib.import_module(f"train.{bench.method.name}")
-    classes = [one for one in vars(module).values() if isinstance(one, type)]
-    own = [one for one in classes if one.__module__ == module.__name__]
+    own = [one for one in vars(module).values() if isinstance(one, type)]
     config_class, trainer_class = (
-        next(one for one in own if base in one.__mro__)
+        next(one for one in own if base in one.__mro__[1:])
         for base in (engine.RunConfig, engine.Trainer)
     )
     if bench.options.quick:
@@ -274,14 +272,8 @@ def time_plain_step(bench: Bench) -> tuple[float, int, int]:
     trainer, config = build_trainer(bench)
     (phase,) = trainer.phases
     draws = trainer.dataset("train")
-    samples = [
-        draws.draw(index % len(draws), np.random.default_rng(index))
-        for index in range(config.batch)
-    ]
-    ready = {
-        key: value.to(bench.device) if isinstance(value, torch.Tensor) else value
-        for key, value in default_collate(samples).items()
-    }
+    samples = [draws.draw(i % len(draws), np.random.default_rng(i)) for i in range(config.batch)]
+    ready = {key: value.to(bench.device) for key, value in default_collate(samples).items()}
     for network in trainer.networks.values():
         network.to(bench.device)
     trainer.begin_phase(phase, trainer.networks)
@@ -308,13 +300,9 @@ def time_plain_step(bench: Bench) -> tuple[float, int, int]:
 def run_data(bench: Bench) -> None:
     """Time the preparation of training samples in one process."""
     draws = build_trainer(bench)[0].dataset("train")
-    numbers = itertools.count()
-
-    def draw() -> object:
-        number = next(numbers)
-        return draws.draw(number % len(draws), np.random.default_rng(number))
-
-    seconds = bench.seconds(draw, repeats=10 * bench.repeats)
+    indices = itertools.cycle(range(len(draws)))
+    rng = np.random.default_rng(0)
+    seconds = bench.seconds(lambda: draws.draw(next(indices), rng), repeats=10 * bench.repeats)
     step, _, batch = time_plain_step(bench)
     row = ("data preparation", seconds * 1e3, 1 / seconds, batch / step, step / batch / seconds)
     head = "one process | ms an image | images/s | plain training images/s | data/training"
@@ -362,24 +350,16 @@ def open_page(bench: Bench) -> Iterator[Any]:
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:
         raise S2IError(f"no browser found: install one of {', '.join(BROWSERS)}.")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with sync_playwright() as playwright:
         blocks = page.build()
-        blocks.launch(
-            server_name="127.0.0.1",
-            server_port=port,
-            quiet=True,
-            prevent_thread_lock=True,
-            **page.launch_options(),
-        )
+        options = {"quiet": True, "prevent_thread_lock": True, **page.launch_options()}
+        _, url, _ = blocks.launch(server_name="127.0.0.1", **options)
         chromium = playwright.chromium.launch(
             executable_path=browser, args=["--no-sandbox", "--disable-gpu"]
         )
         try:
             tab = chromium.new_page(viewport={"width": 1300, "height": 800})
-            tab.goto(f"http://127.0.0.1:{port}/")
+            tab.goto(url)
             tab.set_default_timeout(300_000)
             tab.wait_for_selector("#stage .has-picture, #stage .has-error")
             tab.get_by_role("tab", name=bench.method.title, exact=True).click()
