@@ -2,34 +2,39 @@
 
     python benchmarks/run.py                  # all four parts, a few minutes
     python benchmarks/run.py network page     # some of them
+    python benchmarks/run.py --method pix2pix # random numbers where it has no weights yet
     python benchmarks/run.py data train --data faces128.zip
     python benchmarks/run.py --quick          # proves that it runs; the numbers mean little
 
-Four parts. *network*: the generator, the generator and one refinement, and a whole drawing from
-uint8 to uint8, at 128 and 256 px. *data*: augmented training samples from one process. *train*: the
-engine's steps, data included, by the trainer's defaults. *page*: from pen-up to the last picture
-on the screen, with real strokes in headless Chromium, and how often the picture is renewed while
-the pen is down.
+Four parts. *network*: the networks of a picture and of a preview, and all of it from uint8 to
+uint8, at the least and most ``detail``; of a method without it, with drawings of 256 and 512 px.
+*data*: augmented training samples from one process. *train*: the engine's steps, data included, by
+the trainer's defaults. *page*: from pen-up to the last picture on the screen, with real strokes in
+headless Chromium, and how often the picture is renewed while the pen is down.
 
 Each figure stands beside a plain float32 PyTorch loop of the same networks in the same run, and
 beside the floor: 2 x MACs / ceiling, where the ceiling is what a 2048 x 2048 matrix product reaches
-here, measured just before. Times are wall medians: run it on an idle machine.
+here, measured just before. What networks do for a picture is recorded, forward passes alone, and
+replayed. Times are wall medians: run it on an idle machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import itertools
 import json
 import os
 import shutil
-import socket
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # Both are read when the libraries are imported.
@@ -40,19 +45,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
+from torch.utils.data import default_collate
 from torch.utils.flop_counter import FlopCounterMode
 
 from s2i import image, weights
 from s2i.errors import S2IError
-from s2i.methods.base import Drawing
-from s2i.methods.pirec import CHANNELS, Pirec, with_picture
+from s2i.methods import METHODS, find_method
+from s2i.methods.base import Drawing, last_of
 from train import engine
-from train.engine import Turn
-from train.pirec import PirecConfig, PirecTrainer
+from train.publish import publish
 
-ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 PARTS = ("network", "data", "train", "page")
-SIZES_PX = (128, 256)
+SIZES_PX = (256, 512)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -62,30 +67,47 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         """Measure the ceilings and load the weight that ``options`` choose."""
         self.options = options
-        self.device = weights.pick_device(options.device)
+        if options.device:
+            os.environ["S2I_DEVICE"] = options.device
+        self.device = weights.pick_device()
         self.repeats = 2 if options.quick else 20
-        own = weights.pick_dtype(self.device)
+        self.precision = weights.pick_dtype(self.device)
         # A machine that is not fast at bfloat16 would take a minute for one product.
-        self.ceilings = {kind: self.measure_gemm(kind) for kind in {torch.float32, own}}
-        self.precision = own
-        known = weights.entries("pirec")
-        if options.weights or known:
-            self.name = options.weights or known[0].name
-            self.method = weights.load(self.name, device=str(self.device)).method
-        else:
-            self.name = ""
-            self.method = Pirec(**Pirec.presets["small"]).eval().requires_grad_(False)
-            self.method.to(self.device)
+        kinds = {torch.float32, self.precision}
+        self.ceilings = {kind: self.measure_gemm(kind) for kind in kinds}
+        known = weights.entries(options.method)
+        self.name = options.weights or (known[0].name if known else self.publish_random())
+        self.method = weights.load(self.name).method
+        choices = next((one for one in self.method.controls if one.name == "detail"), None)
+        sizes = [size for size in getattr(choices, "options", ()) if isinstance(size, int)]
+        self.details = sorted({min(sizes), max(sizes)}) if sizes else []
+
+    def publish_random(self) -> str:
+        """Add random numbers to a manifest for this run alone; return their name."""
+        method_class = find_method(self.options.method or METHODS[0].name)
+        self.folder = tempfile.TemporaryDirectory()
+        manifest = Path(self.folder.name) / "weights_manifest.json"
+        shutil.copy(weights.manifest_path(), manifest)
+        os.environ.setdefault("S2I_WEIGHTS", str(weights.weights_folder()))
+        os.environ["S2I_MANIFEST"] = str(manifest)
+        torch.manual_seed(0)
+        method = method_class(**method_class.presets["small"])
+        file = weights.save(manifest.with_name("ema.safetensors"), method, metadata={})
+        return publish(file, f"{method.name}.random", license="-", data="random numbers").name
+
+    def now(self) -> float:
+        """Return the time in seconds at which the device has done all that it was told."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
 
     def seconds(self, run: Callable[[], object], *, repeats: int | None = None) -> float:
         """Return the median wall time of ``run`` after a warm-up."""
         times = []
         for _ in range((repeats or self.repeats) + 1):
-            start = time.perf_counter()
+            start = self.now()
             run()
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
+            times.append(self.now() - start)
         return statistics.median(times[1:])
 
     def measure_gemm(self, dtype: torch.dtype) -> float:
@@ -99,8 +121,57 @@ class Bench:
         return (
             f"{engine.machine(self.device)}; torch {torch.__version__}, "
             f"{torch.get_num_threads()} threads; GFLOP/s of a 2048 gemm: {ceilings}.\n"
-            f"Weight: {self.name or 'small preset, random numbers'}; runs in {self.precision}."
+            f"Weight: {self.name}; runs in {self.precision}."
         )
+
+
+@contextmanager
+def watch(bench: Bench) -> Iterator[SimpleNamespace]:
+    """Yield what the networks do for the newest picture: their ``calls`` and ``seconds``.
+
+    The networks are the method's own submodules; calls are kept in float32, to be replayed.
+    """
+    seen, run = SimpleNamespace(calls=[], seconds=0.0), bench.method.run
+
+    def begin(*args: Any, **kwargs: Any) -> object:
+        seen.calls, seen.seconds = [], 0.0
+        return run(*args, **kwargs)
+
+    def enter(network: torch.nn.Module, args: tuple, kwargs: dict) -> None:
+        kept = {key: keep(value) for key, value in kwargs.items()}
+        # Not the network itself: a replay shall not be watched.
+        seen.calls.append(partial(network.forward, *map(keep, args), **kept))
+        seen.start = bench.now()
+
+    def keep(value: Any) -> Any:
+        is_real = isinstance(value, torch.Tensor) and value.is_floating_point()
+        return value.detach().float() if is_real else value
+
+    def leave(*_: object) -> None:
+        seen.seconds += bench.now() - seen.start
+
+    networks = list(bench.method.children())
+    hooks = [one.register_forward_pre_hook(enter, with_kwargs=True) for one in networks]
+    hooks += [one.register_forward_hook(leave) for one in networks]
+    bench.method.run = begin
+    try:
+        yield seen
+    finally:
+        del bench.method.run
+        for hook in hooks:
+            hook.remove()
+
+
+def replay(calls: list[Callable[[], object]]) -> None:
+    """Make all calls."""
+    for call in calls:
+        call()
+
+
+@torch.no_grad()
+def time_plain(bench: Bench, calls: list[Callable[[], object]]) -> float:
+    """Return the milliseconds that ``calls`` take in a plain float32 loop."""
+    return 1e3 * bench.seconds(lambda: replay(calls))
 
 
 def count_flops(run: Callable[[], object]) -> int:
@@ -121,140 +192,138 @@ def write_table(head: str, rows: list[tuple[object, ...]]) -> None:
     print()
 
 
-def draw_example(size_px: int) -> Drawing:
-    """Return one of the example drawings, ``size_px`` a side."""
-    folder = ROOT / "examples" / "pirec.faces"
-    lines = image.on_paper(image.read_layer(folder / "beanie.lines.png")).mean(2)
-    colors = image.read_layer(folder / "beanie.colors.png")
-    return Drawing(
-        lines=image.resize(lines.round().astype(np.uint8), (size_px, size_px)),
-        colors=image.resize_colors(colors, (size_px, size_px)),
-    )
+def draw_example(bench: Bench, size_px: int) -> Drawing:
+    """Return the first example of the weight, or one of faces, ``size_px`` a side."""
+    other = EXAMPLES / "pirec.faces" / "beanie.lines.png"
+    path = min((EXAMPLES / bench.name).glob("*.lines.png"), default=other)
+    size = size_px, size_px
+    lines = image.on_paper(image.read_layer(path)).mean(2).round().astype(np.uint8)
+    colors = image.read_layer(path.with_name(path.name.replace(".lines.", ".colors.")))
+    colors = image.resize_colors(colors, size)
+    return Drawing(lines=image.resize(lines, size), colors=colors, photo=image.on_paper(colors))
 
 
 # -- network ---------------------------------------------------------------------------------------
 
 
 def run_network(bench: Bench) -> None:
-    """Time generator, refiner and the whole way from drawing to picture."""
-    method, rows = bench.method, []
-    for size_px in SIZES_PX:
-        channels = CHANNELS[method.kwargs["generator"]]
-        inputs = torch.randn(1, channels, size_px, size_px, device=bench.device)
-        drawing = draw_example(size_px)
-
-        def generate(inputs=inputs) -> torch.Tensor:
-            return method.generator(inputs)
-
-        def refine(inputs=inputs) -> torch.Tensor:
-            return method.refiner(with_picture(inputs, method.generator(inputs)))
-
-        def run(drawing=drawing, size_px=size_px) -> object:
-            return method.run(drawing, refine=1, detail=size_px)
-
-        for name, network, ours in (
-            ("generator", generate, generate),
-            ("generator and refiner", refine, refine),
-            ("drawing to picture", refine, run),
-        ):
-            with torch.no_grad():
-                flops, plain = count_flops(network), bench.seconds(network)
-            with weights.inference(bench.device):
-                shipped = bench.seconds(ours)
-            floor = flops / bench.ceilings[bench.precision]
-            cells = (flops / 2e9, plain * 1e3, shipped * 1e3, shipped / plain)
-            rows.append((name, size_px, *cells, floor * 1e3, shipped / floor))
+    """Time the networks and the whole way from drawing to picture and to preview."""
+    kinds = {"picture": {}} | ({"preview": bench.method.preview} if bench.method.preview else {})
     write_table(
-        "network | px | GMAC | plain ms | ours ms | ours/plain | floor ms | ours/floor", rows
+        "drawing to | px | GMAC | plain networks ms | networks ms | all ms | all/plain | "
+        "floor ms | all/floor",
+        [
+            (kind, size_px, *measure_drawing(bench, size_px, values))
+            for size_px in bench.details or SIZES_PX
+            for kind, values in kinds.items()
+        ],
     )
+
+
+def measure_drawing(bench: Bench, size_px: int, values: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return a row of the table of :func:`run_network` from the third column on."""
+    settings = {**({"detail": size_px} if bench.details else {}), **values}
+    drawing = draw_example(bench, size_px)
+
+    def run() -> object:
+        return last_of(bench.method.run(drawing, **settings))
+
+    with watch(bench) as seen:
+        run()
+    plain = time_plain(bench, seen.calls)
+    with weights.inference(bench.device):
+        flops = count_flops(lambda: replay(seen.calls))
+        networks = 1e3 * bench.seconds(lambda: replay(seen.calls))
+        whole = 1e3 * bench.seconds(run)
+    floor = 1e3 * flops / bench.ceilings[bench.precision]
+    return flops / 2e9, plain, networks, whole, whole / plain, floor, whole / floor
 
 
 # -- data and training -----------------------------------------------------------------------------
 
 
-def make_config(bench: Bench, **settings: object) -> PirecConfig:
-    settings = {"batch": 4, "sample_images": 0, "save_seconds": 1e9, "log_steps": 1} | settings
-    return PirecConfig(
+def build_trainer(bench: Bench, **settings: Any) -> tuple[engine.Trainer, engine.RunConfig]:
+    """Return the trainer of the method, in that phase which has the most turns, and its config."""
+    module = importlib.import_module(f"train.{bench.method.name}")
+    own = [one for one in vars(module).values() if isinstance(one, type)]
+    config_class, trainer_class = (
+        next(one for one in own if base in one.__mro__[1:])
+        for base in (engine.RunConfig, engine.Trainer)
+    )
+    if bench.options.quick:
+        settings["batch"] = 1
+    config = config_class(
         data=bench.options.data,
         cpu=bench.device.type == "cpu",
         precision="bf16" if bench.precision is torch.bfloat16 else "fp32",
+        sample_images=0,
+        save_seconds=1e9,
+        log_steps=1,
         **settings,
     )
-
-
-class PlainLoop:
-    """The trainer's networks and losses in float32, one ready batch again and again."""
-
-    def __init__(self, bench: Bench) -> None:
-        """Build networks, optimisers and one batch."""
-        torch.manual_seed(0)
-        self.config = make_config(bench)
-        trainer = self.trainer = PirecTrainer(self.config)
-        draws = trainer.dataset("train")
-        samples = [draws.draw(i, np.random.default_rng(i)) for i in range(self.config.batch)]
-        self.batch = {
-            key: torch.stack([sample[key] for sample in samples]).to(bench.device)
-            for key in samples[0]
-        }
-        for network in trainer.networks.values():
-            network.to(bench.device)
-        self.turns = (Turn("generator"), Turn("critic"))
-        self.optimizers = [trainer.optimizer(turn) for turn in self.turns]
-        trainer.begin_phase(trainer.phases[1], trainer.networks)
-
-    def step(self) -> None:
-        """Take both turns of the generating phase."""
-        batch = self.trainer.prepare_batch(self.batch)
-        for turn, optimizer in zip(self.turns, self.optimizers, strict=True):
-            for name, network in self.trainer.networks.items():
-                network.requires_grad_(name == turn.network)
-            optimizer.zero_grad()
-            sum(self.trainer.losses(turn, batch, 0.9).values()).backward()
-            optimizer.step()
+    torch.manual_seed(0)
+    trainer = trainer_class(config)
+    trainer.phases = (max(trainer.phases, key=lambda phase: len(phase.turns)),)
+    return trainer, config
 
 
 def time_plain_step(bench: Bench) -> tuple[float, int, int]:
-    """Return seconds, operations and images of one step of the plain loop."""
-    loop = PlainLoop(bench)
-    flops = count_flops(loop.step)
-    return bench.seconds(loop.step), flops, loop.config.batch
+    """Return seconds, operations and images of a step in float32, one ready batch for all."""
+    trainer, config = build_trainer(bench)
+    (phase,) = trainer.phases
+    draws = trainer.dataset("train")
+    samples = [draws.draw(i % len(draws), np.random.default_rng(i)) for i in range(config.batch)]
+    ready = {key: value.to(bench.device) for key, value in default_collate(samples).items()}
+    for network in trainer.networks.values():
+        network.to(bench.device)
+    trainer.begin_phase(phase, trainer.networks)
+    optimizers = {turn.network: trainer.optimizer(turn) for turn in phase.turns}
+
+    def step() -> None:
+        with torch.no_grad():
+            batch = trainer.prepare_batch(dict(ready))
+        for turn in phase.turns:
+            optimizer = optimizers[turn.network]
+            for network in trainer.networks.values():
+                network.requires_grad_(False)
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.requires_grad_(True)
+            optimizer.zero_grad()
+            sum(trainer.losses(turn, batch, 0.9).values()).backward()
+            optimizer.step()
+
+    flops = count_flops(step)
+    return bench.seconds(step), flops, config.batch
 
 
 def run_data(bench: Bench) -> None:
     """Time the preparation of training samples in one process."""
-    draws = PirecTrainer(make_config(bench)).dataset("train")
-    numbers = iter(range(10**9))
-
-    def draw() -> object:
-        number = next(numbers)
-        return draws.draw(number % len(draws), np.random.default_rng(number))
-
-    seconds, (step, _, batch) = (
-        bench.seconds(draw, repeats=10 * bench.repeats),
-        time_plain_step(bench),
-    )
+    draws = build_trainer(bench)[0].dataset("train")
+    indices = itertools.cycle(range(len(draws)))
+    rng = np.random.default_rng(0)
+    seconds = bench.seconds(lambda: draws.draw(next(indices), rng), repeats=10 * bench.repeats)
+    step, _, batch = time_plain_step(bench)
     row = ("data preparation", seconds * 1e3, 1 / seconds, batch / step, step / batch / seconds)
     head = "one process | ms an image | images/s | plain training images/s | data/training"
     write_table(head, [row])
 
 
 def run_train(bench: Bench) -> None:
-    """Time the engine's steps of the generating phase."""
+    """Time the engine's steps."""
     step, flops, batch = time_plain_step(bench)
     steps = 4 if bench.options.quick else 60
     with tempfile.TemporaryDirectory() as folder:
-        config = make_config(
-            bench, out=Path(folder) / "run", steps=steps, imitation_images=0, refining_images=0
-        )
-        torch.manual_seed(0)
-        engine.train(PirecTrainer(config), config)
+        trainer, config = build_trainer(bench, out=Path(folder) / "run", steps=steps)
+        engine.train(trainer, config)
         lines = (config.out / "log.jsonl").read_text().splitlines()
     ends = [json.loads(line)["seconds"] for line in lines]
     ours = statistics.median(np.diff(ends))
     floor = flops / bench.ceilings[bench.precision]
     cells = (batch / step, batch / ours, step / ours, batch / floor, ours / floor)
+    turns = " and ".join(turn.network for turn in trainer.phases[0].turns)
     head = "step of | plain images/s | engine images/s | engine/plain | ceiling images/s | to floor"
-    write_table(head, [(f"generator and critic, batch {batch}", *cells)])
+    write_table(head, [(f"{turns}, batch {batch}", *cells)])
 
 
 # -- page ------------------------------------------------------------------------------------------
@@ -272,26 +341,8 @@ STROKE_SECONDS = 1.5
 
 
 @contextmanager
-def published(bench: Bench) -> Iterator[str]:
-    """Yield the name of a weight that the page can load; random numbers where none is shipped."""
-    if bench.name:
-        yield bench.name
-        return
-    from train.publish import publish
-
-    with tempfile.TemporaryDirectory() as folder:
-        manifest = Path(folder) / "weights_manifest.json"
-        manifest.write_text('{"version": 1, "weights": {}}', encoding="utf-8")
-        os.environ["S2I_MANIFEST"] = str(manifest)
-        try:
-            file = weights.save(Path(folder) / "ema.safetensors", bench.method, metadata={})
-            yield publish(file, "pirec.random", license="-", data="random", size_px=128).name
-        finally:
-            del os.environ["S2I_MANIFEST"]
-
-
-def run_page(bench: Bench) -> None:
-    """Drive the real page with strokes of the mouse."""
+def open_page(bench: Bench) -> Iterator[Any]:
+    """Yield the page in a browser, with the tab of the method and its weight chosen."""
     from playwright.sync_api import sync_playwright
 
     from s2i.ui import page
@@ -299,82 +350,54 @@ def run_page(bench: Bench) -> None:
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:
         raise S2IError(f"no browser found: install one of {', '.join(BROWSERS)}.")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with published(bench) as name, sync_playwright() as playwright:
-        method = weights.load(name).method
-        times = time_networks(method)
+    with sync_playwright() as playwright:
         blocks = page.build()
-        blocks.launch(
-            server_name="127.0.0.1",
-            server_port=port,
-            quiet=True,
-            prevent_thread_lock=True,
-            **page.launch_options(),
-        )
+        options = {"quiet": True, "prevent_thread_lock": True, **page.launch_options()}
+        _, url, _ = blocks.launch(server_name="127.0.0.1", **options)
         chromium = playwright.chromium.launch(
             executable_path=browser, args=["--no-sandbox", "--disable-gpu"]
         )
         try:
             tab = chromium.new_page(viewport={"width": 1300, "height": 800})
-            tab.goto(f"http://127.0.0.1:{port}/")
-            tab.wait_for_selector("#stage .has-picture", timeout=60_000)
+            tab.goto(url)
+            tab.set_default_timeout(300_000)
+            tab.wait_for_selector("#stage .has-picture, #stage .has-error")
+            tab.get_by_role("tab", name=bench.method.title, exact=True).click()
+            choose(bench, tab, "weights", bench.name.partition(".")[2])
+            tab.get_by_test_id("layer-lines").click()
             tab.evaluate(WATCH)
-            rows = [(size_px, *measure_strokes(bench, tab, times, size_px)) for size_px in SIZES_PX]
+            yield tab
         finally:
             chromium.close()
             blocks.close()
-    head = (
-        "detail px | pen-up to picture ms | of which networks ms | plain networks ms | "
-        "networks/plain | renewals/s, pen down"
-    )
-    plain = {size_px: time_plain_networks(bench, method, size_px) for size_px in SIZES_PX}
+
+
+def choose(bench: Bench, tab: Any, control: str, option: object) -> None:
+    """Choose an option of a dropdown on the method's tab."""
+    tab.locator(f"#tab-{bench.method.name} .control-{control} input").click()
+    tab.get_by_role("option", name=str(option), exact=True).click()
+
+
+def run_page(bench: Bench) -> None:
+    """Drive the real page with strokes of the mouse."""
+    measured, rows = [], []
+    with watch(bench) as seen, open_page(bench) as tab:
+        for detail in bench.details or ["learned"]:
+            if bench.details:
+                choose(bench, tab, "detail", detail)
+            measured.append((detail, *measure_strokes(bench, tab, seen), seen.calls))
+    for detail, total, networks, renewals, calls in measured:
+        plain = time_plain(bench, calls)
+        rows.append((detail, total, networks, plain, networks / plain, renewals))
     write_table(
-        head,
-        [
-            (size_px, total, networks, plain[size_px], networks / plain[size_px], renewals)
-            for size_px, total, networks, renewals in rows
-        ],
+        "detail px | pen-up to picture ms | of which networks ms | plain networks ms | "
+        "networks/plain | renewals/s, pen down",
+        rows,
     )
 
 
-def time_networks(method: Pirec) -> list[float]:
-    """Return a list that gets the seconds inside networks of each picture that is painted."""
-    pictures: list[float] = []
-    started: list[float] = []
-
-    def begin(network: torch.nn.Module, _: object) -> None:
-        if network is method.generator:
-            pictures.append(0.0)
-        started.append(time.perf_counter())
-
-    def end(*_: object) -> None:
-        pictures[-1] += time.perf_counter() - started.pop()
-
-    for network in (method.generator, method.refiner):
-        network.register_forward_pre_hook(begin)
-        network.register_forward_hook(end)
-    return pictures
-
-
-def time_plain_networks(bench: Bench, method: Pirec, size_px: int) -> float:
-    """Return the milliseconds of generator and refiner in a plain float32 loop."""
-    channels = CHANNELS[method.kwargs["generator"]]
-    inputs = torch.randn(1, channels, size_px, size_px, device=next(method.parameters()).device)
-    with torch.no_grad():
-        return 1e3 * bench.seconds(
-            lambda: method.refiner(with_picture(inputs, method.generator(inputs)))
-        )
-
-
-def measure_strokes(
-    bench: Bench, tab: Any, times: list[float], size_px: int
-) -> tuple[float, float, float]:
+def measure_strokes(bench: Bench, tab: Any, seen: SimpleNamespace) -> tuple[float, float, float]:
     """Return medians: ms from pen-up to the last picture, ms of its networks, renewals a second."""
-    tab.locator(".control-detail input").first.click()
-    tab.get_by_role("option", name=str(size_px)).first.click()
-    tab.get_by_test_id("layer-lines").click()
     rng = np.random.default_rng(0)
     totals, networks, renewals = [], [], []
     for _ in range(2 if bench.options.quick else 20):
@@ -393,12 +416,12 @@ def measure_strokes(
         tab.mouse.move(*knots[-1])
         tab.mouse.up()
         tab.wait_for_function("window.s2i.pad.settled")
-        seen = tab.evaluate("bench")
-        last = max(seen["pictures"], default=seen["up"])
-        totals.append(max(0.0, last - seen["up"]))
-        networks.append(1e3 * times[-1])
-        while_down = [at for at in seen["pictures"] if seen["down"] < at <= seen["up"]]
-        renewals.append(1e3 * len(while_down) / (seen["up"] - seen["down"]))
+        stroke = tab.evaluate("bench")
+        last = max(stroke["pictures"], default=stroke["up"])
+        totals.append(max(0.0, last - stroke["up"]))
+        networks.append(1e3 * seen.seconds)
+        while_down = [at for at in stroke["pictures"] if stroke["down"] < at <= stroke["up"]]
+        renewals.append(1e3 * len(while_down) / (stroke["up"] - stroke["down"]))
     return tuple(statistics.median(values) for values in (totals, networks, renewals))
 
 
@@ -410,6 +433,7 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="few repeats: does it run?")
     parser.add_argument("--weights", help="a name in the manifest (default: the first)")
+    parser.add_argument("--method", help="its first weight; random numbers where it has none")
     parser.add_argument("--data", help="pictures for data and train (default: own drawings)")
     parser.add_argument("--device", help="cpu, cuda, mps (default: the fastest there is)")
     options = parser.parse_args()
