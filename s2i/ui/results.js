@@ -3,7 +3,8 @@
 const s2i = (window.s2i ??= {});
 const find = (selector) => element.querySelector(selector);
 const frame = find('.frame'), ghost = find('.ghost'), strip = find('.strip');
-let shown = null; // what the server said last
+let shown = null; // the last result with a picture
+let newest = null; // what the server said last, an error perhaps
 let isGhostOn = false, isStripKept = false;
 
 function download(href, name) {
@@ -34,6 +35,7 @@ watch('shown', async () => {
   const isNewest = !shown || !result.seq || !shown.seq || result.seq >= shown.seq;
   if (!isNewest) return;
   if (result.is_stream) return s2i.pad?.painted(result);
+  newest = result;
   if (!result.picture) {
     element.classList.add('has-error');
     find('.sentence').textContent = result.sentence ?? '';
@@ -46,7 +48,7 @@ watch('shown', async () => {
   isStripKept = false;
   shown = result;
   await put(isStripNew && items[selected]?.source || result.picture);
-  if (shown !== result) return result.more || s2i.pad?.painted({ seq: result.seq, stream: result.stream });
+  if (newest !== result) return result.more || s2i.pad?.painted({ seq: result.seq, stream: result.stream });
   element.classList.remove('has-error');
   element.classList.add('has-picture');
   find('.sentence').textContent = result.sentence ?? '';
