@@ -75,13 +75,33 @@ class Result:
         pictures: (H, W, 3) uint8 each; the first one is the answer.
         captions: one a picture, or none at all.
         frames: pictures of one size that make an animation, or none.
-        colors: (H, W, 4) uint8 layers, one a picture: the colours that gave it; or none.
+        colors: (H, W, 4) uint8 layers, one a picture: the colours that gave it; or none at all.
+        progress: how much of a stream is done, 0 to 1, where that is known.
+        facts: one line about the pictures, like "seed 7 · loss 0.123".
     """
 
     pictures: tuple[np.ndarray, ...]
     captions: tuple[str, ...] = ()
     frames: tuple[np.ndarray, ...] = ()
     colors: tuple[np.ndarray, ...] = ()
+    progress: float | None = None
+    facts: str = ""
+
+
+def last_of(result: Result | Iterator[Result]) -> Result:
+    """Return the last result of a stream, or the only one.
+
+    Raises:
+        S2IError: the stream ends before its first result.
+    """
+    if isinstance(result, Result):
+        return result
+    newest = None
+    for newest in result:  # noqa: B007 - one is kept, not all of them
+        pass
+    if newest is None:
+        raise S2IError("nothing came of this drawing: draw some more, or change a setting.")
+    return newest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +223,11 @@ class Method(nn.Module):
         raise S2IError(f"{cls.title} does not start from a photo: draw {' and '.join(cls.reads)}.")
 
     def predict(self, drawing: Drawing, **controls: Any) -> Result | Iterator[Result]:
-        """Return what the method makes of ``drawing``; the same seed gives the same bytes."""
+        """Return what the method makes of ``drawing``; the same seed gives the same bytes.
+
+        A stream of results is shown as it comes. It is stopped between two of them, so a step
+        should take well below a second; it runs in one thread from its first step to its last.
+        """
         raise NotImplementedError
 
     def run(self, drawing: Drawing, **values: Any) -> Result | Iterator[Result]:
