@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from s2i import image
 from s2i.errors import S2IError
-from s2i.layers import Upsample, blur, make_norm
+from s2i.layers import Upsample, make_norm
 from s2i.methods.base import Action, Choice, Drawing, Method, Result, Slider, Toggle
 
 LUMINANCE = (0.299, 0.587, 0.114)
@@ -246,12 +246,22 @@ def match_lines(ink: Tensor, goal: Tensor) -> Tensor:
     little, near misses cost less than far ones, and a blank page asks for nothing. (N, 1, S, S),
     ink 1; either N may be 1.
     """
-    terms = []
-    for share in (0.0125, 0.025, 0.05):
-        one, other = (blur(x, share * x.shape[-1]).flatten(1) for x in (ink, goal))
-        squares = (one.square().sum(1) + 1e-2) * (other.square().sum(1) + 1e-2)
-        terms.append(1 - (one * other).sum(1) * squares.rsqrt())
-    return torch.stack(terms).mean(0)
+    one, other = (_blur_thrice(x[:, 0]) for x in (ink, goal))
+    squares = (one.square().sum(2) + 1e-2) * (other.square().sum(2) + 1e-2)
+    return (1 - (one * other).sum(2) * squares.rsqrt()).mean(0)
+
+
+def _blur_thrice(ink: Tensor) -> Tensor:
+    """Return (N, S, S) under three Gaussians, flat: (3, N, S * S).
+
+    Two products with a matrix of S x S; convolutions of one channel take ten times as long.
+    """
+    side = ink.shape[-1]
+    places = torch.arange(side, device=ink.device, dtype=ink.dtype)
+    sigmas = side * ink.new_tensor((0.0125, 0.025, 0.05))
+    steps = (places[:, None] - places) / sigmas[:, None, None]
+    taps = torch.softmax(-steps.square() / 2, dim=2)[:, None]
+    return (taps @ ink @ taps.transpose(2, 3)).flatten(2)
 
 
 def match_photo(photo: Tensor, goal: Tensor) -> Tensor:
