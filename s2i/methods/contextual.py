@@ -357,7 +357,7 @@ class _Goal:
 
 
 DRAWS = 30  # the original's, of which the best starts; all starting points come from such draws
-STEPS: Mapping[str, int] = {"fast": 60, "seed": 1000}
+STEPS: Mapping[str, int] = {"fast": 50, "seed": 1000}
 MOMENTUM, SEED_RATE = 0.9, 1e-3
 FAST_RATE, BETAS = 0.05, (0.9, 0.999)
 PATIENCE, LEAST_GAIN = 20, 1e-3  # steps without this relative gain end a candidate's search
@@ -523,7 +523,7 @@ class Contextual(Method):
         *,
         faithfulness: float = 1.0,
         count: int = 8,
-        steps: int = 60,
+        steps: int = 50,
         seed: int = 0,
         preset: str = "fast",
         sketches: bool = True,
@@ -563,7 +563,7 @@ class Contextual(Method):
             preset: ``fast`` or ``seed``.
             loss: ``lines`` or ``kl`` for a drawing, whatever the preset; None: ``kl`` for ``seed``.
             count: candidates, at most 30.
-            steps: at most; None: 60 or, for ``seed``, the original's 1000.
+            steps: at most; None: 50 or, for ``seed``, the original's 1000.
             seed: where all randomness starts.
             faithfulness: factor of the contextual term.
         """
@@ -674,7 +674,7 @@ class Contextual(Method):
         photos: tuple[np.ndarray, ...],
         *,
         count: int = 8,
-        steps: int = 60,
+        steps: int = 50,
         seed: int = 0,
     ) -> Result:
         """Return the sketches of the pairs whose photo is like the middle square of the photo.
