@@ -197,7 +197,7 @@ class ContextualTrainer(engine.Trainer):
             progress if self.config.posterior else 0.0,
         )
         if turn.network == "encoder":
-            return {"encoder": self._likelihood(batch["ink_of_z"], batch["z"])}
+            return {"encoder": unlikelihood(batch["z"], *self._read(batch["ink_of_z"]))}
         if self.config.posterior:
             return self._reconstruct(batch, progress)
         painted = self.networks["generator"](batch["z"])
@@ -216,21 +216,18 @@ class ContextualTrainer(engine.Trainer):
         sketch_again, photo_again = halves(again)
         ink_again = to_ink(sketch_again).float()
         divergence = (mean.square() + deviation.square() - 1) / 2 - deviation.log()
+        sketch = match_lines(ink_again, ink).mean() + F.mse_loss(ink_again, ink)
+        read = self._read(torch.cat([batch["drawn"], batch["ink_of_z"]]))
         terms = {
             "photo": config.photo * match_photo(photo_again, photo).mean(),
-            "sketch": config.sketch
-            * (match_lines(ink_again, ink).mean() + F.mse_loss(ink_again, ink)),
+            "sketch": config.sketch * sketch,
             "kl": config.kl * divergence.mean(),
-            "encoder": (
-                self._likelihood(batch["drawn"], z)
-                + self._likelihood(batch["ink_of_z"], batch["z"])
-            )
-            / 2,
+            "encoder": unlikelihood(torch.cat([z, batch["z"]]).detach(), *read),
         }
         if config.feature and config.perceptual != "none":
             terms["feature"] = config.feature * self.perceptual(photo_again, photo)
         if config.guess:
-            terms["guess"] = config.guess * self._look_at_guess(batch)
+            terms["guess"] = config.guess * self._look_at(read[0].chunk(2)[0], batch)
         if config.adversarial:
             ramp = min(1.0, 10 * progress)
             terms["adversarial"] = ramp * config.adversarial * self._please(painted)
@@ -242,18 +239,14 @@ class ContextualTrainer(engine.Trainer):
         sketch, batch["random"] = halves(random.detach())
         batch["ink_of_z"] = to_ink(sketch)
 
-    def _likelihood(self, ink: Tensor, z: Tensor) -> Tensor:
-        """Return how unlikely z is by what the encoder reads, per number; trains it alone."""
-        mean, deviation = split_moments(self.networks["encoder"](ink))
-        away = (z.detach() - mean) / deviation
-        return (away.square() / 2 + deviation.log()).mean()
+    def _read(self, ink: Tensor) -> tuple[Tensor, Tensor]:
+        return split_moments(self.networks["encoder"](ink))
 
-    def _look_at_guess(self, batch: dict[str, Any]) -> Tensor:
-        """Return how far the encoder's first guess is from the pair; trains the encoder alone."""
-        mean, _ = split_moments(self.networks["encoder"](batch["drawn"]))
+    def _look_at(self, guess: Tensor, batch: dict[str, Any]) -> Tensor:
+        """Return how far the pairs of guessed numbers are from the true; the generator is fixed."""
         generator = self.networks["generator"]
         fixed = {name: value.detach() for name, value in generator.named_parameters()}
-        sketch, photo = halves(functional_call(generator, fixed, mean).float())
+        sketch, photo = halves(functional_call(generator, fixed, guess).float())
         return match_lines(to_ink(sketch), batch["ink"]).mean() + F.l1_loss(photo, batch["photo"])
 
     def _please(self, painted: Tensor) -> Tensor:
@@ -293,6 +286,15 @@ class ContextualTrainer(engine.Trainer):
         pairs = [halves(generator(z)) for z in numbers] + [(1 - 2 * batch["ink"], batch["photo"])]
         columns = [1 - 2 * batch["drawn"], *(half for pair in pairs for half in pair)]
         return torch.cat([column.expand_as(batch["photo"]) for column in columns], 3)
+
+
+def unlikelihood(z: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Return the negative log-likelihood of z under a normal distribution, a mean over numbers.
+
+    >>> unlikelihood(torch.ones(2), torch.zeros(2), torch.ones(2)).item()
+    0.5
+    """
+    return (((z - mean) / deviation).square() / 2 + deviation.log()).mean()
 
 
 def mean_difference(photos: Tensor) -> Tensor:
