@@ -1,5 +1,7 @@
 """Contextual GAN: the original's sizes, losses of one picture, and what a search promises."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,11 @@ def count(network):
 def build(generator="style", **options):
     torch.manual_seed(0)
     options = {"latent": 8, "width": 4, "size_px": 32} | options
-    return Contextual(generator=generator, **options).eval().requires_grad_(False)
+    made = Contextual(generator=generator, **options).eval().requires_grad_(False)
+    if generator == "paper":  # drawn with a deviation of 0.02, it paints grey until it is trained
+        for parameter in (p for p in made.generator.parameters() if p.dim() > 1):
+            parameter *= 8
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +154,7 @@ def test_a_search_lowers_the_loss_and_tells_how(generator, preset):
     assert list(last.curve) == sorted(last.curve, reverse=True)
     assert len(last.curve) == last.step + 1 and last.z.abs().max() <= made.generator.limit
     torch.testing.assert_close(last.joint, made.generator(last.z))
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in pairwise(states):
         assert (after.losses <= before.losses).all()
 
 
@@ -232,7 +238,7 @@ def test_the_other_way_round_looks_at_the_photo_alone(method):
     assert [picture.shape for picture in result.pictures] == [(40, 40, 3)] * 4
     sketch = result.pictures[0]
     assert (sketch == sketch[..., :1]).all() and not (result.pictures[1] == sketch).all()
-    assert result.captions[0] == "1: its sketch" and result.captions[1].startswith("1: loss")
+    assert result.captions[0].startswith("1: loss") and result.captions[1] == "1: its photo"
 
 
 # -- the method ------------------------------------------------------------------------------------
