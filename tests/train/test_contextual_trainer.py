@@ -57,7 +57,7 @@ def test_a_sample_is_photo_sketch_and_drawing(lines):
         sample, again = (draws.draw(index, np.random.default_rng(index)) for _ in range(2))
         assert sample["photo"].shape == (3, 32, 32) and sample["photo"].min() < 0
         assert sample["ink"].shape == sample["drawn"].shape == (1, 32, 32)
-        assert 0 <= sample["ink"].min() and 0.005 < sample["ink"].mean() < 0.5
+        assert sample["ink"].min() >= 0 and 0.005 < sample["ink"].mean() < 0.5
         assert all(torch.equal(sample[name], again[name]) for name in sample)
         differ += not torch.equal(sample["ink"], sample["drawn"])
     assert differ > 2 if lines == "styles" else differ == 0
