@@ -48,6 +48,7 @@ from s2i.methods.contextual import (
     join,
     match_lines,
     match_photo,
+    shrink_lines,
     split_moments,
     to_ink,
 )
@@ -124,10 +125,10 @@ def draw_by_hand(
     if style < 0.35:
         drawn = ink.copy()
     elif style < 0.7:
-        drawn = image.resize_ink(hands.sketch(photo, own_lines, rng, given=0.3), ink.shape)
+        drawn = shrink_lines(hands.sketch(photo, own_lines, rng, given=0.3), ink.shape)
     else:
         lines = find_lines(photo, sigma=rng.uniform(1.5, 4.0))
-        drawn = image.resize_ink(hands.warp_lines(lines, rng), ink.shape)
+        drawn = shrink_lines(hands.warp_lines(lines, rng), ink.shape)
     if rng.random() < 1 / 6:
         start, share = rng.uniform(0, 0.7), rng.uniform(0.2, 0.6)
         rows = slice(*(round(x * len(drawn)) for x in (start, start + share)))

@@ -34,9 +34,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2i import image
+from s2i.edges import xdog
 from s2i.errors import S2IError
 from s2i.layers import Upsample, make_norm
-from s2i.methods.base import Action, Choice, Drawing, Method, Result, Slider, Toggle
+from s2i.methods.base import (
+    Action,
+    Choice,
+    Drawing,
+    Method,
+    Result,
+    Slider,
+    Toggle,
+    check_values,
+)
 
 LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -455,6 +465,17 @@ class Contextual(Method):
         ),
     )
     preview: ClassVar[Mapping[str, Any]] = {"count": 1, "steps": 0}
+    start_controls = (
+        Slider(
+            name="ink",
+            default=0.5,
+            low=0,
+            high=1,
+            step=0.05,
+            label="Amount of ink",
+            help="How faint an edge may be and still be drawn.",
+        ),
+    )
     actions = (
         Action(
             name="between",
@@ -536,6 +557,23 @@ class Contextual(Method):
         options = {"count": count, "steps": steps, "seed": seed, "faithfulness": faithfulness}
         for found in self.search(ink, preset=preset, **options):
             yield _show(found, drawing.size, steps=steps, seed=seed, has_sketches=sketches)
+
+    @classmethod
+    def start_from(cls, photo: np.ndarray, **values: Any) -> Drawing:
+        """Draw a photo (H, W, 3) as the sketches are that the network learned: XDoG, of its size.
+
+        Raises:
+            S2IError: a value out of the bounds of ``start_controls``.
+        """
+        settings = check_values(cls.start_controls, values)
+        height, width = photo.shape[:2]
+        size = image.fit_size((height, width), min(512, round((height * width) ** 0.5)))
+        lines = xdog(
+            image.resize(photo, size),
+            sigma_px=max(0.3, 0.8 * (size[0] * size[1]) ** 0.5 / 128),
+            epsilon=0.03 * settings["ink"] - 0.025,
+        )
+        return Drawing(lines=image.resize(lines, (height, width)))
 
     @torch.inference_mode(False)
     @torch.enable_grad()
@@ -640,7 +678,7 @@ class Contextual(Method):
     def _to_goal(self, layer: np.ndarray) -> Tensor:
         """Return a square drawing (S, S) or photo (S, S, 3) as the search's goal."""
         size = self.size_px, self.size_px
-        small = image.resize_ink(layer, size) if layer.ndim == 2 else image.resize(layer, size)
+        small = shrink_lines(layer, size) if layer.ndim == 2 else image.resize(layer, size)
         return image.to_tensor(small)[None].to(next(self.parameters()).device)
 
     def between(
@@ -696,6 +734,21 @@ class Contextual(Method):
             ),
             facts=shown.facts,
         )
+
+
+def shrink_lines(lines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize lines (H, W) to ``size``; those grown faint become dark again: (height, width).
+
+    Only as far as they are faint, at most four times, so XDoG's stay as they are.
+
+    >>> page = np.full((8, 8), 255, np.uint8); page[:, 3] = 0
+    >>> shrink_lines(page, (2, 2)).tolist()
+    [[0, 255], [0, 255]]
+    """
+    ink = 255 - image.resize(lines, size).astype(np.float32)
+    dark = ink[ink > 12]
+    gain = min(4.0, 255 / np.quantile(dark, 0.9)) if dark.size else 1.0
+    return (255 - np.clip(gain * ink, 0, 255)).round().astype(np.uint8)
 
 
 def square(lines: np.ndarray) -> np.ndarray:

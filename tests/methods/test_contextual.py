@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from s2i import weights
+from s2i import image, weights
+from s2i.edges import xdog
 from s2i.errors import S2IError
 from s2i.methods import contextual
 from s2i.methods.base import Drawing, last_of
@@ -22,6 +23,7 @@ from s2i.methods.contextual import (
     to_ink,
     walk,
 )
+from train.data import Drawings
 
 
 def count(network):
@@ -282,6 +284,26 @@ def test_a_drawing_is_never_squashed():
     assert page.shape == (6, 6) and (page[2:4] == 0).all() and (page[[0, 1, 4, 5]] == 255).all()
     picture = np.random.default_rng(0).integers(0, 256, (6, 6, 3)).astype(np.uint8)
     assert np.array_equal(contextual._fit(picture, (2, 6)), picture[2:4])
+
+
+def test_lines_are_read_as_dark_as_the_network_learned_them(method):
+    photo = Drawings(size_px=256)[0].photo
+    learned = image.resize(xdog(image.resize(photo, (64, 64))), (32, 32))
+    from_photo = Contextual.start_from(image.resize(photo, (64, 64))).lines
+    thin = np.full((512, 512), 255, np.uint8)
+    thin[100:102] = 0
+    for given, wanted in (
+        (learned, learned),
+        (thin, None),
+        (np.full((64, 64), 255, np.uint8),) * 2,
+    ):
+        ink = method._to_goal(given)[0, 0]
+        if wanted is None:
+            assert 0.4 < ink.max() <= 1 and ink[:5].max() == 0
+        else:
+            wanted = image.to_tensor(image.resize(wanted, (32, 32)))[0]
+            torch.testing.assert_close(ink, wanted, atol=0.1, rtol=0)
+    assert from_photo.shape == (64, 64) and 0.01 < (from_photo < 128).mean() < 0.5
 
 
 @pytest.mark.parametrize("ends", ["guess and answer", "two answers"])
