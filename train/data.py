@@ -54,16 +54,21 @@ def open_pictures(
     return Pictures(data, split, size_px=size_px, **options)
 
 
-def augment(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+def augment(
+    sample: Sample, rng: np.random.Generator, *, amount: float = 1.0
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Flip, move, turn, scale and tint a picture, and its lines with it.
 
-    Far enough that the network paints what the lines say, not what mostly lies in that place.
+    Far enough that the network paints what the lines say, not what mostly lies in that place;
+    ``amount`` below 1 makes all but the flip smaller, 0 leaves the picture as it is.
     """
     photo, lines = sample.photo, sample.lines
+    if not amount:
+        return photo, lines
     side = photo.shape[0]
-    turn, zoom = rng.uniform(-6, 6), rng.uniform(0.85, 1.18)
+    turn, zoom = amount * rng.uniform(-6, 6), rng.uniform(0.85, 1.18) ** amount
     matrix = cv2.getRotationMatrix2D((side / 2, side / 2), turn, zoom)
-    matrix[:, 2] += rng.uniform(-0.06, 0.06, 2) * side
+    matrix[:, 2] += amount * rng.uniform(-0.06, 0.06, 2) * side
     if rng.random() < 0.5:
         matrix = matrix @ np.array([[-1, 0, side - 1], [0, 1, 0], [0, 0, 1.0]])
 
@@ -73,8 +78,8 @@ def augment(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
         )
 
     photo = move(photo).astype(np.float32)
-    gain = rng.uniform(0.9, 1.1) * rng.uniform(0.95, 1.05, 3)
-    photo = np.clip(photo * gain + rng.uniform(-10, 10), 0, 255).round().astype(np.uint8)
+    gain = (rng.uniform(0.9, 1.1) * rng.uniform(0.95, 1.05, 3)) ** amount
+    photo = np.clip(photo * gain + amount * rng.uniform(-10, 10), 0, 255).round().astype(np.uint8)
     return photo, None if lines is None else move(lines)
 
 

@@ -59,10 +59,19 @@ CORES = os.cpu_count() or 1
 
 @dataclass(frozen=True)
 class Turn:
-    """One network's optimiser step, taken at every ``every``-th step of the loop."""
+    """One network's optimiser step, taken at every ``every``-th step of the loop.
+
+    Networks in ``also`` learn in the same step, by the same losses and optimiser.
+    """
 
     network: str
     every: int = 1
+    also: tuple[str, ...] = ()
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of all networks that this turn trains."""
+        return self.network, *self.also
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ class Draws(Protocol):
 
 
 class Trainer(Protocol):
-    """The recipe of one method; subclass it, the last three methods have defaults.
+    """The recipe of one method; subclass it, those methods that come last have defaults.
 
     Attributes:
         name: the method that the published networks belong to.
@@ -108,7 +117,7 @@ class Trainer(Protocol):
         ...
 
     def optimizer(self, turn: Turn) -> torch.optim.Optimizer:
-        """Return the optimiser of ``turn.network``; asked for when a phase first trains it."""
+        """Return the optimiser of ``turn.networks``; asked for when a phase first trains them."""
         ...
 
     def losses(self, turn: Turn, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
@@ -132,6 +141,10 @@ class Trainer(Protocol):
     def prepare_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return ``batch`` with what is better computed on the device, without gradients."""
         return batch
+
+    def watch(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Return numbers to log beside a step's losses, which nothing minimises."""
+        return {}
 
 
 def fall_by_cosine(optimizer: torch.optim.Optimizer, rate: float, progress: float) -> None:
@@ -353,6 +366,7 @@ class _Run:
         self.earlier = (0, 0.0)  # the same of the weights that the run began with
         self.phase: Phase | None = None
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.trained: set[str] = set()
         self.ends = phase_ends(trainer.phases, config)
         self.layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.terms: list[tuple[list[str], Tensor]] = []
@@ -370,18 +384,18 @@ class _Run:
 
     def begin(self, phase: Phase) -> None:
         """Start ``phase``: networks that go on training keep their optimisers and averages."""
-        trained = {turn.network for turn in phase.turns}
+        trained = {name for turn in phase.turns for name in turn.networks}
         self.trainer.begin_phase(phase, self.ema)
         for name, network in self.trainer.networks.items():
             self._place(network)
             network.requires_grad_(False).train(name in trained)
-        for name in (trained - self.optimizers.keys()) & self.ema.keys():
+        for name in (trained - self.trained) & self.ema.keys():
             self.ema[name].load_state_dict(self.trainer.networks[name].state_dict())
         self.optimizers = {
             turn.network: self.optimizers.get(turn.network) or self.trainer.optimizer(turn)
             for turn in phase.turns
         }
-        self.phase = phase
+        self.phase, self.trained = phase, trained
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return ``batch`` on the device, through the trainer's hook."""
@@ -412,30 +426,40 @@ class _Run:
         for turn in self.phase.turns:
             if self.images_seen // self.config.batch % turn.every == 0:
                 self._take(turn, batch, progress)
+        with torch.no_grad():
+            watched = self.trainer.watch(batch)
+        if watched:
+            values = torch.stack([value.float() for value in watched.values()])
+            self.terms.append(([f"watch/{name}" for name in watched], values))
         self.images_seen += self.config.batch
 
     def _take(self, turn: Turn, batch: dict[str, Any], progress: float) -> None:
-        network, optimizer = self.trainer.networks[turn.network], self.optimizers[turn.network]
-        network.requires_grad_(True)
+        optimizer = self.optimizers[turn.network]
+        networks = [self.trainer.networks[name] for name in turn.networks]
+        parameters = [value for network in networks for value in network.parameters()]
+        for network in networks:
+            network.requires_grad_(True)
         optimizer.zero_grad()
         with self.accelerator.autocast():
             terms = self.trainer.losses(turn, batch, progress)
             total = sum(terms.values())
         self.accelerator.backward(total)
-        self._average_gradients(network)
+        self._average_gradients(parameters)
         if self.config.clip_norm > 0:
-            nn.utils.clip_grad_norm_(network.parameters(), self.config.clip_norm)
+            nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
         optimizer.step()
-        network.requires_grad_(False)
+        for network in networks:
+            network.requires_grad_(False)
         names = [f"{turn.network}/{name}" for name in terms]
         self.terms.append((names, torch.stack([term.detach().float() for term in terms.values()])))
-        if turn.network in self.ema:
-            self._average_weights(turn.network, network)
+        for name in turn.networks:
+            if name in self.ema:
+                self._average_weights(name, self.trainer.networks[name])
 
-    def _average_gradients(self, network: nn.Module) -> None:
+    def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
         if self.accelerator.num_processes == 1:
             return
-        grads = [value.grad for value in network.parameters() if value.grad is not None]
+        grads = [value.grad for value in parameters if value.grad is not None]
         flat = self.accelerator.reduce(torch.cat([grad.flatten() for grad in grads]), "mean")
         for grad, mean in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
             grad.copy_(mean.view_as(grad))

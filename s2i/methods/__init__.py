@@ -5,10 +5,11 @@ from __future__ import annotations
 from s2i.errors import S2IError
 from s2i.methods.autopainter import Autopainter
 from s2i.methods.base import Method
+from s2i.methods.contextual import Contextual
 from s2i.methods.pirec import Pirec
 from s2i.methods.pix2pix import Pix2pix
 
-METHODS: tuple[type[Method], ...] = (Pirec, Autopainter, Pix2pix)
+METHODS: tuple[type[Method], ...] = (Pirec, Autopainter, Pix2pix, Contextual)
 
 
 def find_method(name: str) -> type[Method]:

@@ -99,13 +99,17 @@ def on_gpu(function: Callable) -> Callable:
 
 
 def build() -> gr.Blocks:
-    """Return the whole page; launch it with :func:`launch_options`."""
+    """Return the whole page; launch it with :func:`launch_options`.
+
+    A method gets its tab when it has weights; where there are none at all, every method has one.
+    """
     names = {method: [entry.name for entry in weights.entries(method.name)] for method in METHODS}
+    names = {method: listed for method, listed in names.items() if listed} or names
     chosen = {method.name: (listed or [None])[0] for method, listed in names.items()}
     pairs = [(method.name, name) for method, listed in names.items() for name in listed]
     about = [
         {"name": one.name, "title": one.title, "reads": list(one.reads), "live": one.live}
-        for one in METHODS
+        for one in names
     ]
     gr.set_static_paths([EXAMPLES])
     with gr.Blocks(title="s2i", analytics_enabled=False, fill_width=True) as page:
@@ -127,7 +131,7 @@ def build() -> gr.Blocks:
                 with gr.Tabs(elem_id="tabs") as tabs:
                     panels = [
                         _build_panel(method, names[method], stage, pad, start_controls)
-                        for method in METHODS
+                        for method in names
                     ]
         Session(elem_id="session")
         _connect(panels, tabs, pad, start, stage)

@@ -197,6 +197,48 @@ def test_average_halves_after_its_half_life(tmp_path):
     assert load_file(path)["generator.weight"].item() == pytest.approx(average, rel=1e-6)
 
 
+class Together(Counting):
+    """Two numbers that learn in one turn, then the second alone; their sum is watched."""
+
+    published = ("generator", "second")
+    phases = (
+        Phase("both", 40, (Turn("generator", also=("second",)),)),
+        Phase("second", 8, (Turn("second"),)),
+    )
+
+    def __init__(self):
+        super().__init__()
+        self.networks["second"] = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(self.networks["second"].weight)
+
+    def optimizer(self, turn):
+        parameters = [p for name in turn.networks for p in self.networks[name].parameters()]
+        return torch.optim.SGD(parameters, lr=1.0)
+
+    def losses(self, turn, batch, progress):
+        learning = [name for name, network in self.networks.items() if network.weight.requires_grad]
+        assert learning == list(turn.networks)
+        return {"count": -sum(self.networks[name].weight.sum() for name in turn.networks)}
+
+    def watch(self, batch):
+        assert not torch.is_grad_enabled()
+        return {"sum": sum(network.weight.sum() for network in self.networks.values())}
+
+
+def test_networks_learn_together_and_numbers_are_watched(tmp_path):
+    path = run(tmp_path, Together(), ema_half_life_images=4, sample_images=0)
+    first, second = (load_file(path)[f"{name}.weight"].item() for name in Together.published)
+    average = 0.0
+    for step in range(12):
+        decay = 0.5 ** (4 / min(4, 0.4 * step)) if step else 0
+        average = decay * average + (1 - decay) * (step + 1)
+        assert step != 9 or first == pytest.approx(average, rel=1e-6)
+    assert second == pytest.approx(average, rel=1e-6)  # a new phase does not begin it anew
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["watch/sum"] for line in log] == [*range(2, 21, 2), 21, 22]
+    assert [line.get("generator/count") for line in log][:2] == [0, -2]
+
+
 def test_clipping(tmp_path):
     trainer = Counting()
     trainer.slope = 50.0

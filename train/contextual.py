@@ -1,0 +1,347 @@
+"""Train Contextual GAN: pairs [sketch | photo] from numbers, and which numbers a drawing means.
+
+    python train/contextual.py --data my_faces/ --out runs/mine
+    python train/contextual.py --data faces.zip --recipe train/recipes/contextual_faces.toml
+    python train/contextual.py --data faces.zip --recipe train/recipes/contextual_paper.toml
+    python train/publish.py runs/mine contextual.mine --license "mine" --data "my faces"
+
+A folder of pictures of one kind in one place is enough; faces want their eyes where all others have
+theirs. Sketches are XDoG's at twice the size, then shrunk.
+
+The original (``recipes/contextual_paper.toml``) is a GAN and nothing else: blotches for a long
+time on a small computer. What ships learns three ways at once (a VAE-GAN, Larsen et al. 2016):
+
+* a posterior, which only training needs, reads a pair; the generator must paint it again;
+* a critic judges these and pairs from random numbers, so that those are pictures too: R1, and
+  moved, tinted, partly covered pairs, real and painted alike, for small data;
+* the encoder learns from a drawing the mean and spread of the numbers. It sees drawings in three
+  styles, bent, broken, half erased, while the pair to paint keeps XDoG's own lines: so real
+  drawings are in range of the search.
+
+The log's ``watch/collapsed`` is the share of random pairs whose photos differ from the others by
+less than half of what true photos do; ``watch/difference`` is the ratio itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call
+
+from s2i import image
+from s2i.edges import find_lines, xdog
+from s2i.methods.contextual import (
+    Contextual,
+    VectorEncoder,
+    halves,
+    join,
+    match_lines,
+    match_photo,
+    shrink_lines,
+    split_moments,
+    to_ink,
+)
+from train import engine, hands
+from train.data import Drawings, Pictures, augment, open_pictures
+from train.engine import Phase, RunConfig, Turn, setting
+from train.losses import GAN, Perceptual, r1_penalty
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextualConfig(RunConfig):
+    """What a Contextual GAN recipe says."""
+
+    batch: int = setting(16, "images a step, over all processes")
+    size_px: int = setting(64, "side of the pictures trained on, a multiple of 16")
+    generator: str = setting("style", "network", choices=("style", "paper"))
+    latent: int = setting(128, "numbers that a pair is made from (100 in the paper)")
+    width: int = setting(32, "channels of each network's first stage (64 in the paper)")
+    photo_column: str = setting("", "column of a zip's meta.csv that holds the pictures")
+    moved: float = setting(0.4, "how far pictures are moved and tinted (0: not, nor flipped)")
+    lines: str = setting("styles", "what the encoder reads", choices=("styles", "xdog"))
+    posterior: bool = setting(True, "paint encoded pairs again too (VAE-GAN); else GAN alone")
+    painting_images: int = setting(200_000, "length of the training")
+    learning_rate: float = setting(5e-4, "of all but the critic, at the start")
+    critic_rate: float = setting(3e-4, "learning rate of the critic")
+    photo: float = setting(8.0, "weight of the difference of painted and true photos")
+    sketch: float = setting(2.0, "weight of the same for sketches")
+    kl: float = setting(0.1, "weight of the posterior's KL to the prior, per number")
+    guess: float = setting(1.0, "weight of what the encoder's guess looks like")
+    perceptual: str = setting("none", "network of the feature distance: vgg19, squeezenet, ...")
+    perceptual_weights: str = setting("", "safetensors file with its features")
+    feature: float = setting(4.0, "weight of the perceptual feature distance")
+    gan: str = setting("bce", "adversarial loss", choices=("bce", "hinge", "lsgan"))
+    adversarial: float = setting(0.3, "weight of the adversarial loss, ramped in")
+    r1: float = setting(0.2, "weight of the critic's gradient penalty")
+    disturbed: float = setting(0.5, "share of pairs that the critic sees disturbed")
+
+
+R1_EVERY = 4  # on average, and that much heavier
+
+
+class Draws:
+    """Augmented samples: a photo, its own sketch, and a drawing of it."""
+
+    def __init__(self, pictures: Pictures | Drawings, config: ContextualConfig) -> None:
+        """Draw from ``pictures``, of twice ``config.size_px``."""
+        self.pictures, self.config = pictures, config
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.pictures)
+
+    def draw(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Return ``photo`` (3, S, S), ``ink`` and ``drawn``, (1, S, S) each."""
+        size = self.config.size_px, self.config.size_px
+        photo, own_lines = augment(self.pictures[index], rng, amount=self.config.moved)
+        ink = image.resize(xdog(photo), size)
+        drawn = ink
+        if self.config.lines == "styles":
+            drawn = draw_by_hand(photo, own_lines, ink, rng)
+        layers = {"photo": image.resize(photo, size), "ink": ink, "drawn": drawn}
+        return {name: image.to_tensor(layer) for name, layer in layers.items()}
+
+
+def draw_by_hand(
+    photo: np.ndarray, own_lines: np.ndarray | None, ink: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return a drawing of ``photo`` (H, W, 3) in a random style, of the size of ``ink``.
+
+    ``ink`` itself; XDoG of random width and amount, thick, bent or broken; a pen's even lines,
+    crooked as a hand's. Of one in six a part is erased.
+    """
+    style = rng.random()
+    if style < 0.35:
+        drawn = ink.copy()
+    elif style < 0.7:
+        drawn = shrink_lines(hands.sketch(photo, own_lines, rng, given=0.3), ink.shape)
+    else:
+        lines = find_lines(photo, sigma=rng.uniform(1.5, 4.0))
+        drawn = shrink_lines(hands.warp_lines(lines, rng), ink.shape)
+    if rng.random() < 1 / 6:
+        start, share = rng.uniform(0, 0.7), rng.uniform(0.2, 0.6)
+        rows = slice(*(round(x * len(drawn)) for x in (start, start + share)))
+        (drawn if rng.random() < 0.5 else drawn.T)[rows] = 255
+    return drawn
+
+
+class ContextualTrainer(engine.Trainer):
+    """Networks, phase and losses of Contextual GAN."""
+
+    name = "contextual"
+    published = ("generator", "encoder", "critic")
+
+    def __init__(self, config: ContextualConfig) -> None:
+        """Build what ``config`` describes, weights drawn at random."""
+        self.config = config
+        self.method_kwargs: dict[str, Any] = {
+            "generator": config.generator,
+            "latent": config.latent,
+            "width": config.width,
+            "size_px": config.size_px,
+        }
+        self.method = Contextual(**self.method_kwargs)
+        self.networks = {name: getattr(self.method, name) for name in self.published}
+        critic = Turn("critic")
+        if config.posterior:
+            self.networks["posterior"] = VectorEncoder(
+                channels=4, out=2 * config.latent, width=config.width, size_px=config.size_px
+            )
+            turns = (Turn("generator", also=("posterior", "encoder")), critic)
+        else:  # the original: the critic, then the generator twice, on the same numbers
+            turns = (critic, Turn("generator"), Turn("generator"), Turn("encoder"))
+        self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
+        self.critic_loss, self.generator_loss = GAN[config.gan]
+        self.phases = (Phase("painting", config.painting_images, turns),)
+        self._optimizers: dict[str, torch.optim.Optimizer] = {}
+
+    def dataset(self, split: str) -> Draws:
+        """Return the augmented pictures of ``split``."""
+        config = self.config
+        options = {"columns": {"photo": config.photo_column}} if config.photo_column else {}
+        pictures = open_pictures(config.data, split, size_px=2 * config.size_px, **options)
+        return Draws(pictures, config)
+
+    def optimizer(self, turn: Turn) -> torch.optim.Optimizer:
+        """Return Adam (0.5, 0.999) at the turn's rate."""
+        is_critic = turn.network == "critic"
+        rate = self.config.critic_rate if is_critic else self.config.learning_rate
+        parameters = [p for name in turn.networks for p in self.networks[name].parameters()]
+        self._optimizers[turn.network] = torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.999))
+        return self._optimizers[turn.network]
+
+    def prepare_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Add the true pairs and the numbers that random pairs are made from."""
+        photo = batch["photo"]
+        self.perceptual.to(photo.device)
+        real = join(1 - 2 * batch["ink"], photo, generator=self.config.generator)
+        return {**batch, "real": real, "z": self.method.draw_prior(len(photo)).to(photo)}
+
+    def losses(self, turn: Turn, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
+        """Return the terms of one network's turn."""
+        if turn.network == "critic":
+            return self._judge(batch)
+        engine.fall_by_cosine(
+            self._optimizers[turn.network],
+            self.config.learning_rate,
+            progress if self.config.posterior else 0.0,
+        )
+        if turn.network == "encoder":
+            return {"encoder": unlikelihood(batch["z"], *self._read(batch["ink_of_z"]))}
+        if self.config.posterior:
+            return self._reconstruct(batch, progress)
+        painted = self.networks["generator"](batch["z"])
+        self._leave(batch, painted, painted)
+        return {"adversarial": self.config.adversarial * self._please(painted)}
+
+    def _reconstruct(self, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
+        """Return the terms of generator, posterior and encoder."""
+        config, photo, ink = self.config, batch["photo"], batch["ink"]
+        pair = torch.cat([1 - 2 * ink, photo], 1)
+        mean, deviation = split_moments(self.networks["posterior"](pair))
+        z = mean + deviation * torch.randn_like(mean)
+        painted = self.networks["generator"](torch.cat([z, batch["z"]]))
+        again, random = painted.chunk(2)
+        self._leave(batch, painted, random)
+        sketch_again, photo_again = halves(again)
+        ink_again = to_ink(sketch_again).float()
+        divergence = (mean.square() + deviation.square() - 1) / 2 - deviation.log()
+        sketch = match_lines(ink_again, ink).mean() + F.mse_loss(ink_again, ink)
+        read = self._read(torch.cat([batch["drawn"], batch["ink_of_z"]]))
+        terms = {
+            "photo": config.photo * match_photo(photo_again, photo).mean(),
+            "sketch": config.sketch * sketch,
+            "kl": config.kl * divergence.mean(),
+            "encoder": unlikelihood(torch.cat([z, batch["z"]]).detach(), *read),
+        }
+        if config.feature and config.perceptual != "none":
+            terms["feature"] = config.feature * self.perceptual(photo_again, photo)
+        if config.guess:
+            terms["guess"] = config.guess * self._look_at(read[0].chunk(2)[0], batch)
+        if config.adversarial:
+            ramp = min(1.0, 10 * progress)
+            terms["adversarial"] = ramp * config.adversarial * self._please(painted)
+        return terms
+
+    def _leave(self, batch: dict[str, Any], painted: Tensor, random: Tensor) -> None:
+        """Leave in ``batch`` what the critic, the encoder and :meth:`watch` look at."""
+        batch["fake"] = painted.detach()
+        sketch, batch["random"] = halves(random.detach())
+        batch["ink_of_z"] = to_ink(sketch)
+
+    def _read(self, ink: Tensor) -> tuple[Tensor, Tensor]:
+        return split_moments(self.networks["encoder"](ink))
+
+    def _look_at(self, guess: Tensor, batch: dict[str, Any]) -> Tensor:
+        """Return how far the pairs of guessed numbers are from the true; the generator is fixed."""
+        generator = self.networks["generator"]
+        fixed = {name: value.detach() for name, value in generator.named_parameters()}
+        sketch, photo = halves(functional_call(generator, fixed, guess).float())
+        return match_lines(to_ink(sketch), batch["ink"]).mean() + F.l1_loss(photo, batch["photo"])
+
+    def _please(self, painted: Tensor) -> Tensor:
+        """Return the generator's adversarial loss."""
+        return self.generator_loss(self.networks["critic"](self._disturb(painted)))
+
+    def _judge(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Return the critic's terms."""
+        critic = self.networks["critic"]
+        if "fake" not in batch:
+            with torch.no_grad():
+                batch["fake"] = self.networks["generator"](batch["z"])
+        real, fake = self._disturb(batch["real"]), self._disturb(batch["fake"])
+        terms = {"adversarial": self.critic_loss(critic(real), critic(fake))}
+        if self.config.r1 and torch.rand(()) < 1 / R1_EVERY:
+            terms["r1"] = R1_EVERY * self.config.r1 * r1_penalty(critic, real)
+        return terms
+
+    def _disturb(self, joint: Tensor) -> Tensor:
+        share = self.config.disturbed
+        return disturb(joint, share=share, generator=self.config.generator) if share else joint
+
+    @torch.no_grad()
+    def watch(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Return how different random pairs' photos are, and the share that hardly is."""
+        ratio = mean_difference(batch["random"]) / mean_difference(batch["photo"]).mean()
+        return {"difference": ratio.mean(), "collapsed": (ratio < 0.5).float().mean()}
+
+    def sample(self, networks: dict[str, torch.nn.Module], batch: dict[str, Any]) -> Tensor:
+        """Return columns: drawing; sketch and photo guessed from it, encoded, random, true."""
+        generator = networks["generator"]
+        guess, _ = split_moments(networks["encoder"](batch["drawn"]))
+        numbers = [guess, batch["z"]]
+        if self.config.posterior:
+            pair = torch.cat([1 - 2 * batch["ink"], batch["photo"]], 1)
+            numbers.insert(1, split_moments(networks["posterior"](pair))[0])
+        pairs = [halves(generator(z)) for z in numbers] + [(1 - 2 * batch["ink"], batch["photo"])]
+        columns = [1 - 2 * batch["drawn"], *(half for pair in pairs for half in pair)]
+        return torch.cat([column.expand_as(batch["photo"]) for column in columns], 3)
+
+
+def unlikelihood(z: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Return the negative log-likelihood of z under a normal distribution, a mean over numbers.
+
+    >>> unlikelihood(torch.ones(2), torch.zeros(2), torch.ones(2)).item()
+    0.5
+    """
+    return (((z - mean) / deviation).square() / 2 + deviation.log()).mean()
+
+
+def mean_difference(photos: Tensor) -> Tensor:
+    """Return each photo's mean absolute difference from the others: (N, C, H, W) -> (N,).
+
+    >>> mean_difference(torch.tensor([0.0, 0.0, 3.0]).view(3, 1, 1, 1)).tolist()
+    [1.5, 1.5, 3.0]
+    """
+    rows = photos.float().flatten(1)
+    return torch.cdist(rows, rows, p=1).sum(1) / (max(1, len(rows) - 1) * rows.shape[1])
+
+
+def disturb(joint: Tensor, *, share: float, generator: str) -> Tensor:
+    """Move, tint and cover pairs at random, differentiably, a ``share`` of them each way.
+
+    Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", 2020. Both halves of
+    a pair are moved and covered alike, only the photo is tinted. Same shape out.
+    """
+    sketch, photo = halves(joint)
+    count, side = len(joint), photo.shape[-1]
+
+    def chosen(*shape: int) -> Tensor:
+        """Return numbers in [-1, 1], 0 for pairs that stay as they are."""
+        is_chosen = torch.rand(count, *[1] * len(shape), device=joint.device) < share
+        return (2 * torch.rand(count, *shape, device=joint.device) - 1) * is_chosen
+
+    photo = photo * (1 + 0.3 * chosen(1, 1, 1)) + 0.2 * chosen(photo.shape[1], 1, 1)
+    both = torch.cat([sketch, photo], 1)
+    move = torch.eye(2, 3, device=joint.device).repeat(count, 1, 1)
+    move[:, :, :2] *= 1 + 0.1 * chosen(1, 1)
+    move[:, :, 2:] = 0.25 * chosen(2, 1)
+    grid = F.affine_grid(move, list(both.shape), align_corners=False)
+    moved = F.grid_sample(both.float(), grid, padding_mode="reflection", align_corners=False)
+    places = torch.linspace(-1, 1, side, device=joint.device)
+    corner = torch.rand(count, 2, 1, device=joint.device) * 1.5 - 1
+    is_inside = (places >= corner) & (places < corner + 0.7)
+    is_covered = torch.rand(count, 1, 1, device=joint.device) < share / 2
+    covered = is_inside[:, 0, :, None] & is_inside[:, 1, None, :] & is_covered
+    moved = moved * ~covered[:, None]
+    return join(*moved.split([sketch.shape[1], photo.shape[1]], 1), generator=generator)
+
+
+def run(config: ContextualConfig) -> None:
+    """Train what ``config`` says."""
+    engine.train(ContextualTrainer(config), config)
+
+
+if __name__ == "__main__":
+    sys.exit(engine.main(ContextualConfig, run, description=__doc__ or ""))
