@@ -48,11 +48,12 @@ watch('shown', async () => {
   isStripKept = false;
   shown = result;
   await put(isStripNew && items[selected]?.source || result.picture);
-  if (newest !== result) return result.more || s2i.pad?.painted({ seq: result.seq, stream: result.stream });
-  element.classList.remove('has-error');
-  element.classList.add('has-picture');
-  find('.sentence').textContent = result.sentence ?? '';
+  if (shown !== result) return result.more || s2i.pad?.painted({ seq: result.seq, stream: result.stream });
   find('.facts').textContent = result.facts ?? '';
+  element.classList.add('has-picture');
+  if (newest !== result) return; // an error came while the picture was decoded
+  element.classList.remove('has-error');
+  find('.sentence').textContent = result.sentence ?? '';
   showProgress(result);
   s2i.pad?.painted(result);
 });
