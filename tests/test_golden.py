@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from s2i import edges, image, palette
+from s2i.methods.autopainter import Autopainter
 from s2i.methods.base import Drawing
 from s2i.methods.pirec import GENERATORS, Pirec
+from s2i.methods.pix2pix import Pix2pix
 
 FOLDER = Path(__file__).parent / "golden"
 EXAMPLE = Path(__file__).parents[1] / "examples" / "pirec.faces"
@@ -48,11 +50,12 @@ def spread():
     return image.on_paper(layer)
 
 
-def paint(generator):
+def paint(kind, **kwargs):
     """The middle of what a random network paints, its contrast stretched so that changes show."""
     torch.manual_seed(0)
-    method = Pirec(generator=generator, width=4).eval()
-    picture = method.run(drawing(), refine=1).pictures[0][32:96, 32:96].astype(float)
+    method = kind(**kwargs, width=4).eval()
+    drawn = Drawing(**{name: getattr(drawing(), name) for name in kind.reads})
+    picture = method.run(drawn).pictures[0][32:96, 32:96].astype(float)
     low, high = np.percentile(picture, (1, 99), axis=(0, 1))
     return np.clip(255 * (picture - low) / (high - low), 0, 255).round().astype(np.uint8)
 
@@ -65,7 +68,10 @@ MADE = {
     "spread_colors": spread,
     "turn_hue": lambda: palette.turn_hue(photo(), 120),
     "start_lines": lambda: Pirec.start_from(photo()).lines,
-    **{f"pirec_{kind}": lambda kind=kind: paint(kind) for kind in GENERATORS},
+    "sketchify": lambda: edges.sketchify(photo(), softness=0.6),
+    **{f"pirec_{kind}": lambda kind=kind: paint(Pirec, generator=kind) for kind in GENERATORS},
+    "autopainter": lambda: paint(Autopainter, size_px=128),
+    "pix2pix": lambda: paint(Pix2pix, size_px=128),
 }
 
 

@@ -34,6 +34,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s2i import image, metrics, palette
+from s2i.methods.autopainter import CROSSING_PX, GRID_PX, REACH_PX
 from s2i.methods.base import Drawing
 from train import hands
 from train.data import Sample
@@ -146,7 +147,9 @@ def _paint(task: Task, case: Case, dabs: Sequence[hands.Dab]) -> np.ndarray:
 def _spread(case: _Case) -> np.ndarray:
     """Return what a filter makes of the hints: each carried through its region, lines on top."""
     colors = paint_dabs(case.lines.shape, case.dabs)
-    spread = palette.spread_colors(colors, case.lines)[..., :3]
+    spread = palette.spread_colors(
+        colors, case.lines, crossing_px=CROSSING_PX, reach_px=REACH_PX, grid_px=GRID_PX
+    )[..., :3]
     return image.lay_lines(spread, case.lines)
 
 
