@@ -955,8 +955,15 @@ for (const [name, run] of Object.entries({
 
 // ---------------------------------------------------------------- what the other parts may call
 
+// The lines of an opened picture, whatever their paper; null after a sentence that says why not.
+async function inkOf(url) {
+  const answer = await server.ink_of(url).catch(() => ({ sentence: 'No connection: try it again.' }));
+  if (answer.sentence) notice(answer.sentence, { isError: true });
+  return answer.lines ?? null;
+}
+
 s2i.pad = {
-  load, useColors, stopStream, saveSoon, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
+  load, inkOf, useColors, stopStream, saveSoon, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
   get size() { return { width: page.width, height: page.height }; },
   get method() { return method; },
   get settled() { return seq === shownSeq && !isDirty && !isStreaming; },

@@ -62,7 +62,7 @@ class SketchPad(gr.HTML):
             css_template=read_asset("pad.css"),
             js_on_load=read_asset("raster.js", "store.js", "pad.js"),
             apply_default_css=False,
-            server_functions=[palette_of, *server_functions],
+            server_functions=[palette_of, ink_of, *server_functions],
             methods=list(methods),
             palette=list(palette),
             cmd=cmd,
@@ -133,8 +133,13 @@ def read_drawing(payload: Any) -> Drawing:
 
 def _find_ink(layer: np.ndarray) -> np.ndarray:
     """Return black ink with alpha, or lines on anything, as (H, W) with ink 0."""
-    is_ink = not layer[..., :3].any()
-    return 255 - layer[..., 3] if is_ink else read_ink(layer)
+    grey = layer[..., 0]
+    if not layer[..., :3].any():
+        return 255 - layer[..., 3]
+    is_grey = (layer[..., :3] == grey[..., None]).all() and (layer[..., 3] == 255).all()
+    if is_grey and np.median(grey) == 255:
+        return grey.copy()  # as the pad saves it: nothing to find out, every grey stays
+    return read_ink(layer)
 
 
 def _find_paint(layer: np.ndarray) -> np.ndarray:
@@ -148,6 +153,20 @@ def _find_paint(layer: np.ndarray) -> np.ndarray:
 def write_layer(array: np.ndarray) -> str:
     """Return lines, a picture or a layer as a PNG data URL."""
     return PREFIX + base64.b64encode(image.encode_png(array)).decode("ascii")
+
+
+def ink_of(url: Any) -> dict[str, str]:
+    """Answer the pad's wish for the lines of a picture, ink with alpha on any paper: PNG data URL.
+
+    Light lines on a dark or colored board come as ink too; a photo gets a sentence instead.
+    """
+    try:
+        layer = read_layer(url, name="the drawing")
+        ink = np.zeros_like(layer)
+        ink[..., 3] = 255 - _find_ink(layer)
+    except S2IError as error:
+        return {"sentence": str(error)[:1].upper() + str(error)[1:]}
+    return {"lines": write_layer(ink)}
 
 
 def palette_of(url: Any) -> dict[str, Any]:

@@ -170,19 +170,14 @@ function replaceColour(layer, x, y, rgba) {
   return true;
 }
 
-// Lines on paper become ink with alpha: white on black is turned round.
+// Dark lines on white or transparent paper become ink with alpha; the server knows other papers.
 function asLines(picture) {
   const { data } = picture;
-  let sum = 0;
   for (let i = 0; i < data.length; i += 4) {
     const a = data[i + 3] / 255;
     const grey = (0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2]) * a + 255 * (1 - a);
     data[i + 3] = 255 - grey;
     data[i] = data[i + 1] = data[i + 2] = 0;
-    sum += data[i + 3];
-  }
-  if (sum > 0.5 * 255 * (data.length / 4)) {
-    for (let i = 3; i < data.length; i += 4) data[i] = 255 - data[i];
   }
   return picture;
 }

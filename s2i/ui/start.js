@@ -101,8 +101,9 @@ async function kindOf(file) {
 async function openLayers(files) {
   const layers = {};
   for (const file of files) {
-    const url = await s2i.readPhoto(file);
-    if (url) layers[await kindOf(file)] = url;
+    const url = await s2i.readPhoto(file), kind = url && await kindOf(file);
+    const given = kind === 'lines' ? await s2i.pad.inkOf(url) : url;
+    if (given) layers[kind] = given;
   }
   if (Object.keys(layers).length) {
     setPhoto(null);

@@ -294,7 +294,7 @@ def test_fill_stops_at_lines_with_small_gaps(person):
         cv2.rectangle(lines, (100, 100), (400, 400), 0, 2)
         lines[240 : 240 + gap, 390:410] = 255
         person.get("layers-file").set_input_files(png_file(lines, "box.lines.png"))
-        person.page.wait_for_timeout(300)
+        person.page.wait_for_timeout(600)
         person.press("Delete")
         person.press("g")
         person.tap(250, 250)
@@ -488,12 +488,28 @@ def test_downloads(person, tmp_path):
     assert np.array(Image.open(lines).convert("L"))[0, 0] == 255
     person.new()
     person.get("layers-file").set_input_files([lines, colors])
+    person.page.wait_for_function("!window.s2i.pad.isEmpty('lines')")
     person.page.wait_for_timeout(300)
     assert np.abs(person.layer("lines").astype(int) - drawn[0]).max() <= 2
     assert np.array_equal(person.layer("colors"), drawn[1])
     with person.page.expect_download():
         person.get("canvas-lines").focus()
         person.press("Control+s")
+
+
+def test_opened_lines_are_understood_on_any_paper_or_refused(person):
+    chalk = np.full((512, 512, 3), (20, 70, 40), np.uint8)
+    cv2.circle(chalk, (256, 256), 150, (250, 250, 245), 5)
+    person.get("layers-file").set_input_files(png_file(chalk, "board.lines.png"))
+    person.page.wait_for_function("!window.s2i.pad.isEmpty('lines')")
+    person.page.wait_for_timeout(300)
+    drawn = person.layer("lines")[..., 3]
+    assert drawn[256, 106] > 200 and drawn[256, 256] == 0 and drawn[20, 20] == 0
+    photo = np.random.default_rng(0).integers(0, 255, (512, 512, 3), np.uint8)
+    person.get("layers-file").set_input_files(png_file(photo, "photo.lines.png"))
+    person.page.wait_for_selector("[data-testid=notice]:not([hidden])")
+    assert "more than half" in person.get("notice").inner_text()
+    assert np.array_equal(person.layer("lines")[..., 3], drawn)
 
 
 def test_session_keeps_pictures_with_their_drawings(person, tmp_path):

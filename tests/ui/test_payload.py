@@ -16,7 +16,7 @@ from s2i.errors import S2IError
 from s2i.methods.base import Choice, Control, Result, Slider, Toggle
 from s2i.ui import page
 from s2i.ui.controls import make_component
-from s2i.ui.pad import PREFIX, palette_of, read_drawing, read_layer, write_layer
+from s2i.ui.pad import PREFIX, ink_of, palette_of, read_drawing, read_layer, write_layer
 from s2i.ui.results import describe, show_result
 from s2i.ui.start import find_examples
 
@@ -112,6 +112,23 @@ def test_no_drawing_gets_a_sentence(payload):
 def test_layers_of_two_sizes_get_a_sentence():
     with pytest.raises(S2IError, match="different sizes"):
         read_drawing({"lines": write_layer(layer()), "colors": write_layer(layer(width=31))})
+
+
+def test_ink_of_any_paper_or_a_sentence():
+    bare = np.zeros((64, 64), np.uint8)
+    bare[30:32, 10:54] = 255
+    papers = {
+        "transparent": np.dstack([np.full((64, 64, 3), 255, np.uint8), bare]),
+        "board": np.where(bare[..., None] > 0, np.uint8(250), np.uint8([[[20, 70, 40]]])),
+        "white": np.repeat(255 - bare[..., None], 3, axis=2),
+    }
+    for name, picture in papers.items():
+        ink = read_layer(ink_of(write_layer(picture))["lines"])
+        assert not ink[..., :3].any(), name
+        assert np.array_equal(ink[..., 3] > 127, bare > 0), name
+    photo = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    assert "more than half" in ink_of(write_layer(photo))["sentence"]
+    assert "sentence" in ink_of(None)
 
 
 def test_palette_of_a_picture_or_a_sentence():
