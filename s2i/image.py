@@ -180,7 +180,7 @@ def resize_ink(lines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     is as dark as it was.
 
     >>> resize_ink(np.array([[255, 255, 0, 255]] * 4, np.uint8), (2, 2)).tolist()
-    [[255, 0], [255, 0]]
+    [[255, 1], [255, 1]]
     """
     gain = min(4.0, max(1.0, math.sqrt(lines.size / (size[0] * size[1]))))
     ink = 255 - resize(lines, size).astype(np.float32)

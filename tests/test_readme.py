@@ -18,8 +18,10 @@ import pytest
 from s2i import image, weights
 from s2i.__main__ import main
 from s2i.methods import METHODS
+from s2i.methods.autopainter import Autopainter
 from s2i.methods.base import Choice, Control, Method, Slider
 from s2i.methods.pirec import Pirec
+from s2i.methods.pix2pix import Pix2pix
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
@@ -84,7 +86,7 @@ def test_ci_reads_the_two_commands_from_the_readme(marker, command):
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
-    """Return a folder with the files that the commands name, and tiny networks as pirec.faces."""
+    """Return a folder with the files that the commands name, and tiny networks as weights."""
     from train.publish import publish
 
     desk = tmp_path / "desk"
@@ -93,10 +95,24 @@ def desk(tmp_path, monkeypatch):
     monkeypatch.setenv("S2I_DEVICE", "cpu")
     monkeypatch.setenv("S2I_MANIFEST", str(tmp_path / "weights_manifest.json"))
     (tmp_path / "weights_manifest.json").write_text('{"version": 1, "weights": {}}')
-    run = weights.save(tmp_path / "ema.safetensors", Pirec(width=8, size_px=128), metadata={})
-    publish(run, "pirec.faces", license="CC0-1.0", data="nothing at all", size_px=128)
+    for name, method in {
+        "pirec.faces": Pirec(width=8, size_px=128),
+        "autopainter.cartoon": Autopainter(width=4, size_px=64),
+        "pix2pix.fashion": Pix2pix(width=4, size_px=64),
+    }.items():
+        run = weights.save(tmp_path / "ema.safetensors", method, metadata={})
+        publish(run, name, license="CC0-1.0", data="nothing at all", size_px=128)
     rng = np.random.default_rng(0)
-    for name in ("photo.jpg", "a.png", "b.png", "photos/a.png", "photos/b.jpg", "maps/1.png"):
+    for name in (
+        "photo.jpg",
+        "a.png",
+        "b.png",
+        "photos/a.png",
+        "photos/b.jpg",
+        "maps/1.png",
+        "lineart/1.png",
+        "sketches/1.png",
+    ):
         image.write(desk / name, rng.integers(0, 256, (24, 32, 3), np.uint8))
     image.write(desk / "C.png", rng.integers(0, 256, (24, 32, 4), np.uint8))
     lines = np.full((24, 32), 255, np.uint8)

@@ -1,4 +1,4 @@
-"""Every method that reads lines, by its command: folders, hints, and lines on any background."""
+"""Methods that paint lines at once, by their command: folders, hints, lines on any background."""
 
 import cv2
 import numpy as np
@@ -7,10 +7,10 @@ import torch
 
 from s2i import image, methods, weights
 from s2i.__main__ import main
-from s2i.methods import METHODS
+from s2i.methods import METHODS, find_method
 from s2i.methods.base import Drawing
 
-PAINTERS = [method for method in METHODS if "lines" in method.reads and method.live]
+PAINTERS = [find_method(name) for name in ("pirec", "autopainter", "pix2pix")]
 
 
 @pytest.fixture(params=PAINTERS, ids=lambda method: method.name)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from s2i import edges, palette
+from s2i.palette import find_regions
 from train import hands
 from train.data import Drawings
 
@@ -298,10 +299,32 @@ def test_the_share_of_given_lines_is_as_said():
     assert (alone < 128).any() and alone[3, 3] > 200
 
 
+def blank(domain):
+    return np.full(domain.shape[:2], 255, np.uint8)
+
+
+def test_dabs_go_from_region_to_region_and_never_on_ink():
+    domain = stripes((64, 64))
+    colors, dabs = hands.dab_regions(domain, dice(0), count=8)
+    regions = find_regions(domain)
+    numbers = [int(regions[dab.y, dab.x]) for dab in dabs]
+    count = len(np.unique(regions))
+    assert sorted(numbers[:count]) == list(range(count)), "each has one before any has two"
+    for dab in dabs:
+        assert tuple(int(value) for value in domain[dab.y, dab.x]) == dab.color
+        assert tuple(colors[dab.y, dab.x]) == (*dab.color, 255)
+    again = hands.dab_regions(domain, dice(0), count=8)
+    assert again[1] == dabs and np.array_equal(again[0], colors)
+    ink = regions == numbers[0]
+    _, kept_off = hands.dab_regions(domain, dice(0), count=8, ink=ink)
+    assert not any(ink[dab.y, dab.x] for dab in kept_off)
+    assert len(hands.dab_regions(domain, dice(0), count=3, ink=np.ones_like(ink))[1]) == 3
+
+
 def test_two_fifths_have_no_hints_and_the_others_are_local_colors():
     domain = stripes((64, 64))
     before = domain.copy()
-    layers = [hands.hint(domain, dice(seed)) for seed in range(400)]
+    layers = [hands.hint(domain, blank(domain), dice(seed)) for seed in range(400)]
     shares = np.array([(layer[..., 3] > 0).mean() for layer in layers])
     assert (shares == 0).mean() == pytest.approx(0.4, abs=0.08)
     assert 0 < (shares == 1).mean() < 0.05
@@ -311,11 +334,16 @@ def test_two_fifths_have_no_hints_and_the_others_are_local_colors():
         painted = layer[..., 3] > 0
         assert (layer[painted][:, 3] == 255).all()
         assert list_colors(layer[painted]) <= list_colors(domain)
-    assert all(np.array_equal(layers[seed], hands.hint(domain, dice(seed))) for seed in range(8))
+    assert all(
+        np.array_equal(layers[seed], hands.hint(domain, blank(domain), dice(seed)))
+        for seed in range(8)
+    )
     assert np.array_equal(domain, before)
 
 
 def test_no_hints_is_what_none_says():
     domain = stripes((48, 48))
-    assert not any(hands.hint(domain, dice(seed), none=1.0).any() for seed in range(40))
-    assert all(hands.hint(domain, dice(seed), none=0.0).any() for seed in range(40))
+    assert not any(
+        hands.hint(domain, blank(domain), dice(seed), none=1.0).any() for seed in range(40)
+    )
+    assert all(hands.hint(domain, blank(domain), dice(seed), none=0.0).any() for seed in range(40))

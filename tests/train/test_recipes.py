@@ -18,7 +18,13 @@ RECIPES = sorted((Path(__file__).resolve().parents[2] / "train" / "recipes").glo
 def test_a_recipe_holds_settings_of_its_trainer(path):
     name = path.stem.partition("_")[0]
     trainer = importlib.import_module(f"train.{name}")
-    config = getattr(trainer, f"{name.title()}Config")
+    (config,) = (
+        found
+        for found in vars(trainer).values()
+        if isinstance(found, type)
+        and issubclass(found, engine.RunConfig)
+        and found.__module__ == trainer.__name__
+    )
     settings = engine.read_recipe(config, path)
     assert engine.parse(config, ["--recipe", str(path)]) == config(**settings)
     assert "data" not in settings
