@@ -109,11 +109,10 @@ class Draws:
         colors = hands.hint(domain, lines, rng, none=0.0 if has_hints else 1.0)
         if has_hints and background is not None and background.any():
             dab_background(colors, domain, background, rng)
+        paper = palette.find_paper(lines, colors) if config.background == "plain" else None
         return {
             "target": image.to_tensor(photo),
-            "inputs": to_inputs(
-                lines, colors, hints=config.hints, paper=config.background == "plain"
-            ),
+            "inputs": to_inputs(lines, colors, hints=config.hints, paper=paper),
         }
 
 
@@ -166,23 +165,15 @@ class AutopainterTrainer(engine.Trainer):
         self.phases = (
             Phase("painting", config.painting_images, (Turn("generator"), Turn("critic"))),
         )
-        self._optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.optimizers = {}
 
     def dataset(self, split: str) -> Draws:
         """Return the augmented pictures of ``split``."""
         config = self.config
-        named = {"photo": config.photo_column, "lines": config.lines_column}
-        columns = {part: column for part, column in named.items() if column}
-        options = {"columns": columns} if columns else {}
-        return Draws(open_pictures(config.data, split, size_px=config.size_px, **options), config)
-
-    def optimizer(self, turn: Turn) -> torch.optim.Optimizer:
-        """Return Adam (0.5, 0.99) at the turn's rate."""
-        is_critic = turn.network == "critic"
-        rate = self.config.critic_rate if is_critic else self.config.learning_rate
-        parameters = self.networks[turn.network].parameters()
-        self._optimizers[turn.network] = torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.99))
-        return self._optimizers[turn.network]
+        columns = {"photo": config.photo_column, "lines": config.lines_column}
+        return Draws(
+            open_pictures(config.data, split, size_px=config.size_px, columns=columns), config
+        )
 
     def prepare_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the batch as it is, in a dictionary that may be added to."""
@@ -208,7 +199,7 @@ class AutopainterTrainer(engine.Trainer):
             verdict = critic(torch.cat([output, inputs], 1))
             ramp = min(1.0, 5 * progress)
             terms["adversarial"] = ramp * config.adversarial * self.generator_loss(verdict)
-        engine.fall_by_cosine(self._optimizers[turn.network], config.learning_rate, progress)
+        engine.fall_by_cosine(self.optimizers[turn.network], config.learning_rate, progress)
         return terms
 
     def sample(self, networks: dict[str, torch.nn.Module], batch: dict[str, Any]) -> Tensor:

@@ -140,6 +140,7 @@ class ContextualTrainer(engine.Trainer):
     """Networks, phase and losses of Contextual GAN."""
 
     name = "contextual"
+    betas = (0.5, 0.999)
     published = ("generator", "encoder", "critic")
 
     def __init__(self, config: ContextualConfig) -> None:
@@ -164,7 +165,7 @@ class ContextualTrainer(engine.Trainer):
         self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
         self.critic_loss, self.generator_loss = GAN[config.gan]
         self.phases = (Phase("painting", config.painting_images, turns),)
-        self._optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.optimizers = {}
 
     def dataset(self, split: str) -> Draws:
         """Return the augmented pictures of ``split``."""
@@ -172,14 +173,6 @@ class ContextualTrainer(engine.Trainer):
         options = {"columns": {"photo": config.photo_column}} if config.photo_column else {}
         pictures = open_pictures(config.data, split, size_px=2 * config.size_px, **options)
         return Draws(pictures, config)
-
-    def optimizer(self, turn: Turn) -> torch.optim.Optimizer:
-        """Return Adam (0.5, 0.999) at the turn's rate."""
-        is_critic = turn.network == "critic"
-        rate = self.config.critic_rate if is_critic else self.config.learning_rate
-        parameters = [p for name in turn.networks for p in self.networks[name].parameters()]
-        self._optimizers[turn.network] = torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.999))
-        return self._optimizers[turn.network]
 
     def prepare_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Add the true pairs and the numbers that random pairs are made from."""
@@ -193,7 +186,7 @@ class ContextualTrainer(engine.Trainer):
         if turn.network == "critic":
             return self._judge(batch)
         engine.fall_by_cosine(
-            self._optimizers[turn.network],
+            self.optimizers[turn.network],
             self.config.learning_rate,
             progress if self.config.posterior else 0.0,
         )

@@ -184,7 +184,8 @@ class Pictures(Sequence[Sample]):
             size_px: the side of every sample.
             memory: keep the decoded pictures; else each is decoded again when it is asked for.
             columns: which column of meta.csv holds "photo", "lines" or "mask", e.g.
-                ``{"photo": "flat"}``; rows with an empty photo cell are left out.
+                ``{"photo": "flat"}``; an empty name leaves the choice to the defaults. Rows with an
+                empty photo cell are left out.
 
         Raises:
             S2IError: no such path, not a zip, no pictures in it, or no such column.
@@ -262,7 +263,8 @@ def read_rows(files: Folder | Zip, columns: Mapping[str, str] | None = None) -> 
 
     ``columns`` and S2IError as in :class:`Pictures`.
     """
-    path, chosen, names = files.path, dict(columns or {}), files.names()
+    path, names = files.path, files.names()
+    chosen = {part: column for part, column in (columns or {}).items() if column}
     if "meta.csv" not in names:
         pictures = [
             PurePosixPath(n) for n in names if PurePosixPath(n).suffix.lower() in image.SUFFIXES

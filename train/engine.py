@@ -104,6 +104,9 @@ class Trainer(Protocol):
         networks: all that is saved for resuming; the engine moves them to the device.
         published: names of those networks whose averages become weights.
         phases: the schedule.
+        config: the settings; the default optimiser wants ``learning_rate`` and ``critic_rate``.
+        betas: of the default optimiser.
+        optimizers: what :meth:`optimizer` returned, by the turn's network.
     """
 
     name: str
@@ -111,14 +114,24 @@ class Trainer(Protocol):
     networks: dict[str, nn.Module]
     published: tuple[str, ...]
     phases: tuple[Phase, ...]
+    config: RunConfig
+    betas: tuple[float, float] = (0.5, 0.99)
+    optimizers: dict[str, torch.optim.Optimizer]
 
     def dataset(self, split: str) -> Draws:
         """Return the pictures of ``split``: "train", "val" or "test"."""
         ...
 
     def optimizer(self, turn: Turn) -> torch.optim.Optimizer:
-        """Return the optimiser of ``turn.networks``; asked for when a phase first trains them."""
-        ...
+        """Return the optimiser of ``turn.networks``; asked for when a phase first trains them.
+
+        Adam; the critic has a rate of its own.
+        """
+        is_critic = turn.network == "critic"
+        rate = self.config.critic_rate if is_critic else self.config.learning_rate
+        parameters = [value for name in turn.networks for value in self.networks[name].parameters()]
+        self.optimizers[turn.network] = torch.optim.Adam(parameters, lr=rate, betas=self.betas)
+        return self.optimizers[turn.network]
 
     def losses(self, turn: Turn, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
         """Return the weighted terms of ``turn``; the engine minimises their sum.

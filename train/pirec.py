@@ -183,7 +183,7 @@ class PirecTrainer(engine.Trainer):
         }
         self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
         self.critic_loss, self.generator_loss = GAN[config.gan]
-        self._optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.optimizers = {}
         both = (Turn("generator"), Turn("critic"))
         self.phases = (
             Phase("imitation", config.imitation_images, both[:1]),
@@ -205,18 +205,9 @@ class PirecTrainer(engine.Trainer):
     def dataset(self, split: str) -> Draws:
         """Return the augmented pictures of ``split``."""
         config = self.config
-        columns = {"photo": config.photo_column} if config.photo_column else None
-        options = {} if columns is None else {"columns": columns}
-        pictures = open_pictures(config.data, split, size_px=config.size_px, **options)
+        columns = {"photo": config.photo_column}
+        pictures = open_pictures(config.data, split, size_px=config.size_px, columns=columns)
         return Draws(pictures, config)
-
-    def optimizer(self, turn: Turn) -> torch.optim.Optimizer:
-        """Return Adam (0.5, 0.99) at the turn's rate."""
-        is_critic = turn.network == "critic"
-        rate = self.config.critic_rate if is_critic else self.config.learning_rate
-        parameters = self.networks[turn.network].parameters()
-        self._optimizers[turn.network] = torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.99))
-        return self._optimizers[turn.network]
 
     def begin_phase(self, phase: Phase, ema: dict[str, torch.nn.Module]) -> None:
         """Start the refiner as a copy of the averaged generator, which then stays as it is."""
@@ -261,7 +252,7 @@ class PirecTrainer(engine.Trainer):
             verdict = critic(torch.cat([output, inputs], 1))
             terms["adversarial"] = ramp * strength * self.generator_loss(verdict)
         fall = 0.0 if self.phase == "imitation" else progress
-        engine.fall_by_cosine(self._optimizers[turn.network], config.learning_rate, fall)
+        engine.fall_by_cosine(self.optimizers[turn.network], config.learning_rate, fall)
         return terms
 
     def _generate(self, network: str, batch: dict[str, Any]) -> Tensor:

@@ -90,6 +90,7 @@ class Pix2pixTrainer(engine.Trainer):
     """Networks, phase and losses of pix2pix."""
 
     name = "pix2pix"
+    betas = (0.5, 0.999)
     published = ("generator",)
 
     def __init__(self, config: Pix2pixConfig) -> None:
@@ -120,24 +121,14 @@ class Pix2pixTrainer(engine.Trainer):
         self.phases = (
             Phase("painting", config.painting_images, (Turn("generator"), Turn("critic"))),
         )
-        self._optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.optimizers = {}
 
     def dataset(self, split: str) -> Draws:
         """Return the augmented pictures of ``split``."""
         config = self.config
-        named = {"photo": config.photo_column, "lines": config.lines_column}
-        columns = {part: column for part, column in named.items() if column}
-        options = {"columns": columns} if columns else {}
+        columns = {"photo": config.photo_column, "lines": config.lines_column}
         size_px = 2 * config.size_px if config.lines == "xdog" else config.size_px
-        return Draws(open_pictures(config.data, split, size_px=size_px, **options), config)
-
-    def optimizer(self, turn: Turn) -> torch.optim.Optimizer:
-        """Return Adam (0.5, 0.999) at the turn's rate."""
-        is_critic = turn.network == "critic"
-        rate = self.config.critic_rate if is_critic else self.config.learning_rate
-        parameters = self.networks[turn.network].parameters()
-        self._optimizers[turn.network] = torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.999))
-        return self._optimizers[turn.network]
+        return Draws(open_pictures(config.data, split, size_px=size_px, columns=columns), config)
 
     def losses(self, turn: Turn, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
         """Return L1 and adversarial terms, or the critic's."""
@@ -153,7 +144,7 @@ class Pix2pixTrainer(engine.Trainer):
         if config.adversarial:
             verdict = critic(torch.cat([output, inputs], 1))
             terms["adversarial"] = config.adversarial * self.generator_loss(verdict)
-        engine.fall_by_cosine(self._optimizers[turn.network], config.learning_rate, progress)
+        engine.fall_by_cosine(self.optimizers[turn.network], config.learning_rate, progress)
         return terms
 
     def sample(self, networks: dict[str, torch.nn.Module], batch: dict[str, Any]) -> Tensor:

@@ -68,7 +68,7 @@ MOST = 40  # areas that get one
 
 
 def to_inputs(
-    lines: np.ndarray, colors: np.ndarray, *, hints: str, paper: bool = True
+    lines: np.ndarray, colors: np.ndarray, *, hints: str, paper: np.ndarray | None = None
 ) -> torch.Tensor:
     """Bring a drawing of the network's size into the network's input: (CHANNELS, H, W) float32.
 
@@ -78,7 +78,8 @@ def to_inputs(
         hints: ``pasted``: a white page with the lines, and the hints over them. ``mask``: hints,
             painted mask, ink. ``spread``: the same, then the spread hints, 0 where there are
             none, and the confidence in them.
-        paper: bare paper around the figure counts as a white hint of middle confidence.
+        paper: (H, W) bool, bare paper around the figure: for ``spread`` a white hint of middle
+            confidence.
     """
     if hints == "pasted":
         painted = colors[..., 3:] >= 128
@@ -88,8 +89,8 @@ def to_inputs(
         spread = palette.spread_colors(
             colors, lines, crossing_px=CROSSING_PX, reach_px=REACH_PX, grid_px=GRID_PX
         )
-        if paper:
-            spread[palette.find_paper(lines, colors)] = PAPER
+        if paper is not None:
+            spread[paper] = PAPER
         confidence = image.to_tensor(255 - spread[..., 3])
         parts += [image.to_tensor(spread[..., :3]) * (confidence > 0), confidence]
     return torch.cat(parts)
@@ -172,8 +173,20 @@ class Autopainter(Method):
         ),
     )
     presets: ClassVar[Mapping[str, dict[str, Any]]] = {
-        "paper": {"generator": "unet", "hints": "pasted", "width": 64, "size_px": 512},
-        "seed": {"generator": "shifted", "hints": "pasted", "width": 64, "size_px": 512},
+        "paper": {
+            "generator": "unet",
+            "hints": "pasted",
+            "width": 64,
+            "size_px": 512,
+            "paper": False,
+        },
+        "seed": {
+            "generator": "shifted",
+            "hints": "pasted",
+            "width": 64,
+            "size_px": 512,
+            "paper": False,
+        },
         "small": {"generator": "gated", "hints": "spread", "width": 32, "size_px": 256},
     }
 
@@ -194,7 +207,7 @@ class Autopainter(Method):
             hints: ``spread``, ``mask`` or ``pasted``; see :func:`to_inputs`.
             width: channels of the first stage; 64 in the original.
             size_px: side of the pictures it was trained on.
-            paper: with ``spread``: bare paper around the figure stays white unless hinted.
+            paper: bare paper around the figure stays white unless hinted.
         """
         if generator == "gated" and hints != "spread":
             raise S2IError(f"the generator 'gated' needs hints 'spread', got '{hints}'.")
@@ -270,7 +283,8 @@ class Autopainter(Method):
     def _paint(self, lines: np.ndarray, colors: np.ndarray) -> np.ndarray:
         """Run the network on a drawing of its size: a picture (H, W, 3) of that size."""
         hints = self.kwargs["hints"]
-        inputs = to_inputs(lines, colors, hints=hints, paper=self.kwargs["paper"])
+        paper = palette.find_paper(lines, colors) if self.kwargs["paper"] else None
+        inputs = to_inputs(lines, colors, hints=hints, paper=paper)
         weight = next(self.parameters())
         output = run_padded(
             self.generator,
@@ -279,9 +293,7 @@ class Autopainter(Method):
             value=1.0 if hints == "pasted" else 0.0,
         )
         picture = image.to_picture(output[0])
-        if self.kwargs["paper"]:
-            picture = clear_paper(picture, palette.find_paper(lines, colors))
-        return picture
+        return picture if paper is None else clear_paper(picture, paper)
 
 
 def clear_paper(picture: np.ndarray, paper: np.ndarray) -> np.ndarray:

@@ -144,22 +144,24 @@ def test_inputs_are_hints_mask_ink_and_spread_hints(hints):
         confidence = inputs[8]
         assert (confidence[painted] == 1).all() and confidence.min() > 0
         torch.testing.assert_close(inputs[5:8], green[:, None, None].expand(-1, 16, 16))
-        assert not to_inputs(lines, bare(16, 16), hints=hints, paper=False)[5:].any()
+        assert not to_inputs(lines, bare(16, 16), hints=hints)[5:].any()
 
 
 def test_bare_paper_around_the_figure_is_a_white_hint_of_middle_confidence():
     lines, colors = draw_rooms(), dab(bare(), 50, 60)
-    inputs = to_inputs(lines, colors, hints="spread")
-    paper = torch.from_numpy(palette.find_paper(lines, colors))
+    found = palette.find_paper(lines, colors)
+    inputs, paper = to_inputs(lines, colors, hints="spread", paper=found), torch.from_numpy(found)
     assert paper.any() and (inputs[5:8, paper] == 1).all()
     assert torch.allclose(inputs[8, paper], torch.tensor(128 / 255))
-    other = to_inputs(lines, colors, hints="spread", paper=False)
+    other = to_inputs(lines, colors, hints="spread")
     assert torch.equal(inputs[:, ~paper], other[:, ~paper]) and (other[5, paper] < 1).all()
 
 
 def test_a_gate_takes_hints_as_they_are_and_paints_where_there_are_none():
     network = build().generator
-    inputs = to_inputs(draw_rooms(128, 160), dab(bare(128, 160), 50, 60), hints="spread")[None]
+    lines, colors = draw_rooms(128, 160), dab(bare(128, 160), 50, 60)
+    paper = palette.find_paper(lines, colors)
+    inputs = to_inputs(lines, colors, hints="spread", paper=paper)[None]
     bias = network.out[-2].bias
     with torch.no_grad():
         bias[3] = 50.0  # the share is 1
@@ -212,7 +214,7 @@ def test_what_is_padded_is_bare_paper(hints):
     ((padded,),) = (made.generator.seen,)
     height, width = image.fit_size((70, 50), 64)
     assert padded.shape == (1, CHANNELS[hints], 96, 64)
-    blank = to_inputs(np.full((1, 1), 255, np.uint8), bare(1, 1), hints=hints, paper=False)
+    blank = to_inputs(np.full((1, 1), 255, np.uint8), bare(1, 1), hints=hints)
     assert (padded[0, :, height:] == blank).all() and (padded[0, :, :, width:] == blank).all()
     assert (padded[0, :3, :height, :width] != blank[:3]).any(0).all()
 

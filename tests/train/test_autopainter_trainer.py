@@ -203,9 +203,9 @@ def test_rate_falls_by_a_cosine_to_a_tenth_and_the_critic_s_stays():
     batch, rates = batch_of(made), []
     for progress in (0.0, 0.5, 1.0):
         made.losses(Turn("generator"), batch, progress)
-        rates.append(made._optimizers["generator"].param_groups[0]["lr"])
+        rates.append(made.optimizers["generator"].param_groups[0]["lr"])
     assert rates == pytest.approx([1e-3, 5.5e-4, 1e-4])
-    assert made._optimizers["critic"].param_groups[0]["lr"] == made.config.critic_rate
+    assert made.optimizers["critic"].param_groups[0]["lr"] == made.config.critic_rate
 
 
 def learn(trainer, batch, network, *, steps):
@@ -213,9 +213,9 @@ def learn(trainer, batch, network, *, steps):
     turn, costs = Turn(network), []
     for _ in range(steps):
         terms = trainer.losses(turn, batch, 0.5)
-        trainer._optimizers[network].zero_grad()
+        trainer.optimizers[network].zero_grad()
         sum(terms.values()).backward()
-        trainer._optimizers[network].step()
+        trainer.optimizers[network].step()
         costs.append(sum(terms.values()).item())
     return costs
 

@@ -188,7 +188,7 @@ def test_the_original_trains_the_critic_then_the_generator_twice_on_the_same_num
         assert trained_by(term, {name: made.networks[name]}) == {name}
     made.networks["generator"].eval()
     assert "posterior" not in made.networks
-    assert made._optimizers["generator"].param_groups[0]["lr"] == made.config.learning_rate
+    assert made.optimizers["generator"].param_groups[0]["lr"] == made.config.learning_rate
 
 
 def test_collapse_is_told_from_variety():
@@ -215,10 +215,10 @@ def test_two_pairs_can_be_learned_by_heart():
     batch = batch_of(made, 2)
     turn, costs = made.phases[0].turns[0], []
     for _ in range(50):
-        made._optimizers["generator"].zero_grad()
+        made.optimizers["generator"].zero_grad()
         terms = made.losses(turn, batch, 0.0)
         sum(terms.values()).backward()
-        made._optimizers["generator"].step()
+        made.optimizers["generator"].step()
         costs.append(terms["photo"].item())
     assert np.mean(costs[-5:]) < 0.6 * np.mean(costs[:3])
 

@@ -209,9 +209,9 @@ def test_rate_falls_by_a_cosine_to_a_tenth():
     rates = []
     for progress in (0.0, 0.5, 1.0):
         made.losses(Turn("generator"), batch, progress)
-        rates.append(made._optimizers["generator"].param_groups[0]["lr"])
+        rates.append(made.optimizers["generator"].param_groups[0]["lr"])
     assert rates == pytest.approx([1e-3, 5.5e-4, 1e-4])
-    assert made._optimizers["critic"].param_groups[0]["lr"] == made.config.critic_rate
+    assert made.optimizers["critic"].param_groups[0]["lr"] == made.config.critic_rate
 
 
 def test_pictures_to_refine_are_the_generator_s_own_but_for_some_rough_ones():
@@ -321,7 +321,7 @@ def test_two_pictures_can_be_learned_by_heart(network):
     phase = "generating" if network == "generator" else "refining"
     batch = batch_of(made, 2, phase=phase, seed=1)
     turn, costs = Turn(network), []
-    optimizer = made._optimizers[network]
+    optimizer = made.optimizers[network]
     for _ in range(60):
         optimizer.zero_grad()
         terms = made.losses(turn, batch, 0.0)

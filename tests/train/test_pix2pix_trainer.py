@@ -126,9 +126,9 @@ def learn(trainer, batch, network, *, steps):
     turn, costs = Turn(network), []
     for _ in range(steps):
         terms = trainer.losses(turn, batch, 0.0)
-        trainer._optimizers[network].zero_grad()
+        trainer.optimizers[network].zero_grad()
         sum(terms.values()).backward()
-        trainer._optimizers[network].step()
+        trainer.optimizers[network].step()
         costs.append(sum(terms.values()).item())
     return costs
 
