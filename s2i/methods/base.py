@@ -14,6 +14,7 @@ import numpy as np
 from torch import nn
 
 from s2i.errors import S2IError
+from s2i.vectorize import Strokes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +25,14 @@ class Drawing:
         lines: (H, W), ink 0, paper 255.
         colors: (H, W, 4), alpha 255 where painted.
         photo: (H, W, 3).
+        marks: (H, W), where the person said what belongs to the object: 255 yes, 0 no, 128 nothing.
         label: the class that the person chose.
     """
 
     lines: np.ndarray | None = None
     colors: np.ndarray | None = None
     photo: np.ndarray | None = None
+    marks: np.ndarray | None = None
     label: str | None = None
 
     def __post_init__(self) -> None:
@@ -38,7 +41,7 @@ class Drawing:
         Raises:
             ValueError: a layer has another shape or type, or two layers differ in size.
         """
-        wanted = {"lines": (2, None), "colors": (3, 4), "photo": (3, 3)}
+        wanted = {"lines": (2, None), "colors": (3, 4), "photo": (3, 3), "marks": (2, None)}
         sizes = set()
         for name, (ndim, channels) in wanted.items():
             layer = getattr(self, name)
@@ -61,7 +64,7 @@ class Drawing:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels of whichever layer is there."""
-        for layer in (self.lines, self.colors, self.photo):
+        for layer in (self.lines, self.colors, self.photo, self.marks):
             if layer is not None:
                 return layer.shape[0], layer.shape[1]
         raise S2IError("the drawing is empty: draw some lines or open a picture first.")
@@ -76,6 +79,7 @@ class Result:
         captions: one a picture, or none at all.
         frames: pictures of one size that make an animation, or none.
         colors: (H, W, 4) uint8 layers, one a picture: the colours that gave it; or none at all.
+        strokes: the answer as strokes, where it is a drawing that was traced.
         progress: how much of a stream is done, 0 to 1, where that is known.
         facts: one line about the pictures, like "seed 7 · loss 0.123".
     """
@@ -84,6 +88,7 @@ class Result:
     captions: tuple[str, ...] = ()
     frames: tuple[np.ndarray, ...] = ()
     colors: tuple[np.ndarray, ...] = ()
+    strokes: Strokes | None = None
     progress: float | None = None
     facts: str = ""
 
