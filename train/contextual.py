@@ -19,7 +19,8 @@ time on a small computer. What ships learns three ways at once (a VAE-GAN, Larse
   drawings are in range of the search.
 
 The log's ``watch/collapsed`` is the share of random pairs whose photos differ from the others by
-less than half of what true photos do; ``watch/difference`` is the ratio itself.
+less than half of what true photos do; ``watch/difference`` is the ratio itself. ``watch/frechet``
+is the Fréchet distance of random pairs' photos to true ones, 512 of each, averaged to 8 x 8 px.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 
-from s2i import image
+from s2i import image, metrics
 from s2i.edges import find_lines, xdog
 from s2i.methods.contextual import (
     Contextual,
@@ -88,6 +89,7 @@ class ContextualConfig(RunConfig):
 
 
 R1_EVERY = 4  # on average, and that much heavier
+FRECHET_PICTURES = 512
 
 
 class Draws:
@@ -165,6 +167,7 @@ class ContextualTrainer(engine.Trainer):
         self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
         self.critic_loss, self.generator_loss = GAN[config.gan]
         self.phases = (Phase("painting", config.painting_images, turns),)
+        self._seen: list[np.ndarray] = []
         self.optimizers = {}
 
     def dataset(self, split: str) -> Draws:
@@ -265,9 +268,19 @@ class ContextualTrainer(engine.Trainer):
 
     @torch.no_grad()
     def watch(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Return how different random pairs' photos are, and the share that hardly is."""
-        ratio = mean_difference(batch["random"]) / mean_difference(batch["photo"]).mean()
-        return {"difference": ratio.mean(), "collapsed": (ratio < 0.5).float().mean()}
+        """Return how different random pairs' photos are, the share that hardly is, and Fréchet."""
+        random, true = batch["random"].float(), batch["photo"].float()
+        ratio = mean_difference(random) / mean_difference(true).mean()
+        seen = torch.stack(
+            [F.adaptive_avg_pool2d(photos, 8).flatten(1) for photos in (random, true)]
+        )
+        self._seen.append(seen.cpu().numpy())
+        watched = {"difference": ratio.mean(), "collapsed": (ratio < 0.5).float().mean()}
+        if sum(part.shape[1] for part in self._seen) >= FRECHET_PICTURES:
+            pair = np.concatenate(self._seen, axis=1)
+            self._seen.clear()
+            watched["frechet"] = ratio.new_tensor(metrics.frechet_distance(*pair))
+        return watched
 
     def sample(self, networks: dict[str, torch.nn.Module], batch: dict[str, Any]) -> Tensor:
         """Return columns: drawing; sketch and photo guessed from it, encoded, random, true."""
