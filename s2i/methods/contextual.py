@@ -733,6 +733,7 @@ class Contextual(Method):
                 caption for loss, rank in captions for caption in (loss, f"{rank}: its photo")
             ),
             facts=shown.facts,
+            curve=shown.curve,
         )
 
 
@@ -789,7 +790,7 @@ def walk(first: Tensor, last: Tensor, count: int) -> Tensor:
 def _show(
     found: Candidates, size: tuple[int, int], *, steps: int, seed: int, has_sketches: bool
 ) -> Result:
-    """Return what the page shows of a search: pictures of ``size``, captions, facts."""
+    """Return what the page shows of a search: pictures of ``size``, captions, facts, curve."""
     sketches, photos = halves(found.joint)
     pictures, captions = [], []
     for rank, (sketch, photo, loss) in enumerate(
@@ -805,18 +806,6 @@ def _show(
         pictures=tuple(pictures),
         captions=tuple(captions),
         progress=1.0 if found.is_last else found.step / steps,
-        facts=f"seed {seed} · step {found.step} of {steps} · "
-        f"loss {found.curve[0]:.3f} to {found.curve[-1]:.3f} {draw_curve(found.curve)}",
+        facts=f"seed {seed} · step {found.step} of {steps}",
+        curve=found.curve,
     )
-
-
-def draw_curve(values: tuple[float, ...]) -> str:
-    """Return a curve as a word of at most 24 bars.
-
-    >>> draw_curve((3.0, 2.0, 1.0))
-    '█▄▁'
-    """
-    count = min(24, len(values))
-    chosen = [values[round(i)] for i in np.linspace(0, len(values) - 1, count)]
-    span = max(chosen) - min(chosen) or 1.0
-    return "".join("▁▂▃▄▅▆▇█"[int(7 * (value - min(chosen)) / span)] for value in chosen)
