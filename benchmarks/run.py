@@ -488,7 +488,7 @@ def main() -> int:
     parser.add_argument("--data", help="pictures for data and train (default: own drawings)")
     parser.add_argument("--device", help="cpu, cuda, mps (default: the fastest there is)")
     options = parser.parse_args()
-    if unknown := set(options.parts) - set(known):
+    if unknown := set(options.parts) - {*PARTS, *EXTRA_PARTS}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     runs = {"network": run_network, "data": run_data, "train": run_train, "page": run_page}
     runs |= {"search": run_search}
