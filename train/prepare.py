@@ -3,9 +3,8 @@
     python train/prepare.py pairs AB_FOLDER --sketch-side right --out pairs.zip
     python train/prepare.py pairs COLOR_FOLDER LINES_FOLDER --out pairs.zip
     python train/prepare.py pictures COLOR_FOLDER --out pairs.zip
-    python train/prepare.py faces img_celeba --landmarks list_landmarks_celeba.txt \
-        --groups identity_CelebA.txt --size-px 128 --out faces128.zip
-    python train/prepare.py masks val2014 --annotations instances_val2014.json --out masks.zip
+    python train/prepare.py faces PHOTOS --landmarks LIST.txt --groups PERSONS.txt --out faces.zip
+    python train/prepare.py masks PHOTOS --annotations instances_val2014.json --out masks.zip
 
 The first takes side-by-side pictures [color | sketch], the second two folders whose files are
 paired by name, the third color pictures alone and draws their lines by XDoG. ``faces`` makes
