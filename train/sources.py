@@ -246,7 +246,7 @@ def read_landmarks(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
             "not, correct its first line."
         )
     places = [header.index(column) for column in columns]
-    faces = []
+    values = []
     for number, fields in rows[1:]:
         where = f"'{path}', line {number}"
         if len(fields) != len(header):
@@ -256,21 +256,23 @@ def read_landmarks(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
             )
         _check_name(fields[0], where)
         try:
-            points = np.array([float(fields[place]) for place in places]).reshape(5, 2)
+            values.append([float(fields[place]) for place in places])
         except ValueError as error:
             raise S2IError(f"{where}: numbers were expected after the name; {error}.") from None
-        if not np.isfinite(points).all():
+        if not all(map(math.isfinite, values[-1])):
             raise S2IError(f"{where}: finite numbers were expected after the name.")
-        faces.append((fields[0], _name_as_seen(points)))
-    if not faces:
+    if not values:
         raise S2IError(f"'{path}' names no faces.")
-    return faces
+    points = _name_as_seen(np.array(values).reshape(-1, len(POINTS), 2))
+    return [(fields[0], face) for (_, fields), face in zip(rows[1:], points, strict=True)]
 
 
-def _name_as_seen(points: np.ndarray) -> np.ndarray:
-    """Return the points with left and right as seen: some lists take the person's own sides."""
-    across, down = points[1] - points[0], points[3:].mean(axis=0) - points[:2].mean(axis=0)
-    return points[_MIRRORED] if across[0] * down[1] < across[1] * down[0] else points
+def _name_as_seen(faces: np.ndarray) -> np.ndarray:
+    """Return (N, 5, 2) with left and right as seen: some lists take the person's own sides."""
+    across = faces[:, 1] - faces[:, 0]
+    down = faces[:, 3:].mean(axis=1) - faces[:, :2].mean(axis=1)
+    is_mirrored = across[:, 0] * down[:, 1] < across[:, 1] * down[:, 0]
+    return np.where(is_mirrored[:, None, None], faces[:, _MIRRORED], faces)
 
 
 def read_values(path: str | os.PathLike, meanings: Mapping[str, str] | None = None) -> dict:
@@ -788,7 +790,7 @@ def _read_fields(
 
 def _check_name(name: str, where: str) -> str:
     """Return a name as it is; S2IError where it leads out of its folder."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if not parts or ".." in parts or parts[0] == "/" or re.match("[A-Za-z]:", name):
+    parts = name.replace("\\", "/").split("/")
+    if ".." in parts or not parts[0] or re.match("[A-Za-z]:", name):
         raise S2IError(f"{where}: a path within the folder of photos was expected, got '{name}'.")
     return name
