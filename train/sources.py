@@ -25,7 +25,7 @@ from s2i.errors import S2IError
 from train.data import SPLITS, Folder, Zip, open_files
 
 NAMED = 10  # files of one trouble that are named
-MAX_FILE_BYTES = 1 << 30  # of annotations: COCO's largest have 0.5 GB, and six times that in memory
+MAX_FILE_BYTES = 1 << 30  # of annotations; COCO's largest have half, and take 2.5 GB of memory
 
 POINTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
 ALIGNED = ("eyes", "points")
