@@ -25,9 +25,12 @@ NPZ_VERSION = 1
 _MAX_NPZ_BYTES = 1 << 28
 _DARKEST_PAPER, _FAINTEST_INK = 128, 224  # the threshold between ink and paper lies between
 _SPECK_PX = 8  # area: smaller ones are dust
+_HOLE_PX = 4  # area: smaller ones in the ink are dust, too
 _SHORTEST_SPUR_PX = 4
+_SPUR_BEYOND_PX = 3
 _SHARPEST_TURN = math.radians(45)  # of a stroke through a junction
 _CORNER = math.radians(60)  # a sharper turn ends a curve
+_SPREAD = 0.4  # of the tolerance: how far points may lie from their curve in the mean (RMS)
 _WIDTH_STEP_PX = 2.5  # a stroke whose width spans more becomes two
 _SHADING = 4  # rank of the strokes that fill areas: they come last
 
@@ -113,7 +116,7 @@ def trace(lines: np.ndarray, *, tolerance_px: float = 1.0) -> Strokes:
 
 
 def _find_ink(lines: np.ndarray) -> np.ndarray:
-    """Return 1 where there is ink: Otsu's threshold, small gaps closed, dust removed."""
+    """Return 1 where there is ink: Otsu's threshold, small gaps and holes closed, no dust."""
     threshold, _ = cv2.threshold(lines, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     threshold = min(max(threshold, _DARKEST_PAPER), _FAINTEST_INK)
     ink = (lines <= threshold).astype(np.uint8)
@@ -121,7 +124,11 @@ def _find_ink(lines: np.ndarray) -> np.ndarray:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     is_kept = stats[:, cv2.CC_STAT_AREA] >= _SPECK_PX
     is_kept[0] = False
-    return is_kept[labels].astype(np.uint8)
+    ink = is_kept[labels].astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - ink, connectivity=4)
+    is_hole = stats[:, cv2.CC_STAT_AREA] < _HOLE_PX
+    is_hole[0] = False
+    return ink | is_hole[labels].astype(np.uint8)
 
 
 def _measure_depth(ink: np.ndarray) -> np.ndarray:
@@ -221,8 +228,6 @@ def _merge_nodes(paths: list[_Path]) -> list[_Path]:
         first, last = path.nodes
         reach = (path.points[0, 2] + path.points[-1, 2]) / 2
         if min(first, last) >= 0 and path.measure() <= max(2, reach):
-            if first == last and path.measure() > 3:
-                kept.append(path)
             parent[find(first)] = find(last)
         else:
             kept.append(path)
@@ -260,7 +265,9 @@ def _prune(paths: list[_Path]) -> list[_Path]:
                 other = path.nodes[1 - side]
                 is_free = other < 0 or len(ends[other]) == 1
                 length = path.measure()
-                if is_free and length < max(_SHORTEST_SPUR_PX, width):
+                beyond = length + (path.points[side - 1, 2] - width) / 2  # the junction's ink
+                is_short = length < _SHORTEST_SPUR_PX or beyond < _SPUR_BEYOND_PX
+                if is_free and length < max(_SHORTEST_SPUR_PX, width) and is_short:
                     spurs.append((-length, number))
             if len(spurs) == len(joined):
                 spurs = sorted(spurs)[2:]
@@ -273,6 +280,7 @@ def _prune(paths: list[_Path]) -> list[_Path]:
 def _join(paths: list[_Path]) -> list[_Path]:
     """Return long paths: at a junction those go on in each other that turn least."""
     mates: dict[tuple[int, int], tuple[int, int]] = {}
+    straight: set[tuple[int, int]] = set()
     for joined in _gather_ends(paths).values():
         headings = [_head(paths[number], side) for number, side in joined]
         turns = []
@@ -281,9 +289,10 @@ def _join(paths: list[_Path]) -> list[_Path]:
                 turn = math.pi - math.acos(float(np.clip(first @ headings[j], -1, 1)))
                 if turn < _SHARPEST_TURN or len(joined) == 2:
                     turns.append((round(turn, 6), i, j))
-        for _, i, j in sorted(turns):
+        for turn, i, j in sorted(turns):
             if joined[i] not in mates and joined[j] not in mates:
                 mates[joined[i]], mates[joined[j]] = joined[j], joined[i]
+                straight |= {joined[i], joined[j]} if turn < _SHARPEST_TURN else set()
     is_used = [False] * len(paths)
 
     def chain(number: int, side: int) -> _Path:
@@ -291,7 +300,7 @@ def _join(paths: list[_Path]) -> list[_Path]:
         parts, nodes = [], [paths[number].nodes[side]]
         while not is_used[number]:
             is_used[number] = True
-            points = _cut_ends(paths[number], (number, 0) in mates, (number, 1) in mates)
+            points = _cut_ends(paths[number], (number, 0) in straight, (number, 1) in straight)
             parts.append(points[::-1] if side else points)
             last = (number, 1 - side)
             if last not in mates:
@@ -327,13 +336,20 @@ def _head(path: _Path, side: int) -> np.ndarray:
 
 
 def _cut_ends(path: _Path, is_start: bool, is_end: bool) -> np.ndarray:
-    """Return the points outside the junctions where the path goes on: inside them it is bent."""
+    """Return the points of a path as a pen would go.
+
+    Inside a junction a skeleton is bent: its points there go where the stroke goes straight on.
+    And the ink is wider there, which is not this path's width.
+    """
     length = np.concatenate([[0], np.cumsum(_measure_steps(path.points))])
-    reach = 0.4 * length[-1]
-    low = min(reach, path.points[0, 2] / 2) if is_start else 0
-    high = min(reach, path.points[-1, 2] / 2) if is_end else 0
-    is_outside = (length >= low) & (length <= length[-1] - high)
-    return path.points[is_outside] if is_outside.any() else path.points[len(length) // 2][None]
+    reach = np.minimum(0.4 * length[-1], 0.5 * path.points[[0, -1], 2])
+    is_outside = (length >= reach[0] * is_start) & (length <= length[-1] - reach[1] * is_end)
+    points = path.points.copy()
+    reach = np.minimum(0.4 * length[-1], 1 + 0.75 * path.points[[0, -1], 2])
+    is_calm = (length >= reach[0]) & (length <= length[-1] - reach[1])
+    if is_calm.any():
+        points[:, 2] = np.interp(length, length[is_calm], points[is_calm, 2])
+    return points[is_outside] if is_outside.any() else points[len(length) // 2][None]
 
 
 def _space_evenly(points: np.ndarray) -> np.ndarray:
@@ -374,7 +390,7 @@ def _extend(path: _Path, ink: np.ndarray) -> _Path:
 
 def _outline(area: np.ndarray, pen_px: float) -> list[_Path]:
     """Return closed paths just inside the rim of the areas."""
-    inner = (_measure_depth(area) >= pen_px / 2).astype(np.uint8)
+    inner = (_measure_depth(area) >= pen_px / 2 - 0.25).astype(np.uint8)
     contours, _ = cv2.findContours(inner, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     paths = []
     for contour in contours:
@@ -386,7 +402,7 @@ def _outline(area: np.ndarray, pen_px: float) -> list[_Path]:
 
 def _hatch(area: np.ndarray, pen_px: float) -> list[Stroke]:
     """Return zigzags, slanted as a right hand shades, that cover the areas inside their outline."""
-    inner = (_measure_depth(area) >= 0.8 * pen_px).astype(np.uint8)
+    inner = (_measure_depth(area) >= 0.8 * pen_px + 0.5).astype(np.uint8)
     if not inner.any():
         return []
     height, width = area.shape
@@ -394,7 +410,7 @@ def _hatch(area: np.ndarray, pen_px: float) -> list[Stroke]:
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -45, 1)
     turn[:, 2] += (side - width) / 2, (side - height) / 2
     turned = cv2.warpAffine(inner, turn, (side, side), flags=cv2.INTER_NEAREST)
-    rows = np.arange(0, side, 1.2 * pen_px).astype(int)
+    rows = np.arange(0, side, pen_px).astype(int)
     padded = np.pad(turned[rows], ((0, 0), (1, 1))).astype(np.int8)
     change = np.diff(padded, axis=1)
     numbers, starts = np.nonzero(change > 0)
@@ -535,8 +551,9 @@ def _fit(runs: list[np.ndarray], tolerance_px: float) -> tuple[np.ndarray, list[
     starts, stops = firsts, firsts + sizes - 1
     done_starts, done_curves = [], []
     while len(starts):
-        curves, worst, error = _fit_once(points, tangents, length, starts, stops, tolerance_px)
-        is_done = (error <= tolerance_px) | (stops - starts < 3)
+        curves, worst, error, spread = _fit_once(points, tangents, length, starts, stops)
+        is_done = (error <= tolerance_px) & (spread <= _SPREAD * tolerance_px)
+        is_done |= stops - starts < 3
         done_starts.append(starts[is_done])
         done_curves.append(curves[is_done])
         cut = np.clip(worst, starts + 1, stops - 1)[~is_done]
@@ -588,12 +605,12 @@ def _fit_once(
     length: np.ndarray,
     starts: np.ndarray,
     stops: np.ndarray,
-    tolerance_px: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Fit one cubic curve to each stretch of points, ``starts`` to ``stops`` inclusive.
 
     Returns:
-        (n, 4, 2) curves, index of the point farthest from each, and its distance.
+        (n, 4, 2) curves; of each the index of the farthest point, its distance, and that of all
+        points in the mean (RMS).
     """
     sizes = stops - starts + 1
     offsets = np.cumsum(sizes) - sizes
@@ -636,12 +653,11 @@ def _fit_once(
                 np.where(is_better, error, best[1]),
                 np.where(is_better[owner], distance, best[2]),
             )
-        if (best[1] <= tolerance_px).all():
-            break
         t = _reparametrize(t, curves[owner], away, powers)
     curves, error, distance = best
     is_worst = distance == error[owner]
-    return curves, np.minimum.reduceat(np.where(is_worst, index, len(points)), offsets), error
+    worst = np.minimum.reduceat(np.where(is_worst, index, len(points)), offsets)
+    return curves, worst, error, np.sqrt(np.add.reduceat(distance**2, offsets) / sizes)
 
 
 def _bernstein(t: np.ndarray) -> np.ndarray:
