@@ -286,7 +286,7 @@ def _join(paths: list[_Path]) -> list[_Path]:
         turns = []
         for i, first in enumerate(headings):
             for j in range(i + 1, len(joined)):
-                turn = math.pi - math.acos(float(np.clip(first @ headings[j], -1, 1)))
+                turn = _measure_turn(first, headings[j])
                 if turn < _SHARPEST_TURN or len(joined) == 2:
                     turns.append((round(turn, 6), i, j))
         for turn, i, j in sorted(turns):
@@ -325,14 +325,22 @@ def _measure_steps(points: np.ndarray) -> np.ndarray:
     return np.hypot(*np.diff(points[:, :2], axis=0).T)
 
 
+def _measure_turn(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the angle by which a pen turns at most that comes out of one end, into another."""
+    come, cross, go = -first[1], second[0] - first[0], second[1]
+    cross = cross / max(1e-9, float(np.hypot(*cross)))
+    cosine = min(float(come @ cross), float(cross @ go), float(come @ go))
+    return math.acos(max(-1.0, min(1.0, cosine)))
+
+
 def _head(path: _Path, side: int) -> np.ndarray:
-    """Return the unit vector into a path from one of its ends, seen from outside the junction."""
+    """Return where an end of a path leaves the ink of its junction, and the unit vector onwards."""
     points = path.points[::-1] if side else path.points
     away = np.hypot(*(points[:, :2] - points[0, :2]).T)
     near = min(int(np.argmax(away >= points[0, 2] / 2)), len(points) - 2)
     far = np.flatnonzero(away >= away[near] + max(5, points[0, 2]))
     vector = points[far[0] if len(far) else -1, :2] - points[near, :2]
-    return vector / max(1e-9, float(np.hypot(*vector)))
+    return np.stack([points[near, :2], vector / max(1e-9, float(np.hypot(*vector)))])
 
 
 def _cut_ends(path: _Path, is_start: bool, is_end: bool) -> np.ndarray:
@@ -362,11 +370,12 @@ def _space_evenly(points: np.ndarray) -> np.ndarray:
 
 
 def _extend(path: _Path, ink: np.ndarray) -> _Path:
-    """Return ``path`` with its free ends so far out that the round cap reaches the ink's end."""
+    """Return ``path`` with free ends where the pen's round tip just reaches the ink's end."""
     points = path.points
     if len(points) < 2 or path.is_closed():
         return path
     half_px = float(np.median(points[:, 2])) / 2
+    most_cut = (len(points) - 1) // 2
     for side in (0, 1):
         if path.nodes[side] >= 0:
             continue
@@ -375,15 +384,17 @@ def _extend(path: _Path, ink: np.ndarray) -> _Path:
         heading = ordered[0, :2] - inner[:2]
         heading /= max(1e-9, np.hypot(*heading))
         steps = np.arange(0, 3 * half_px + 1, 0.5)
-        x, y = (ordered[0, :2, None] + heading[:, None] * steps).astype(int)
-        is_inside = (x >= 0) & (y >= 0) & (x < ink.shape[1]) & (y < ink.shape[0])
-        is_ink = is_inside & (ink[y * is_inside, x * is_inside] > 0)
+        x, y = np.floor(ordered[0, :2, None] + heading[:, None] * steps).astype(int)
+        is_ink = (x >= 0) & (y >= 0) & (x < ink.shape[1]) & (y < ink.shape[0])
+        is_ink[is_ink] = ink[y[is_ink], x[is_ink]] > 0
         free_px = steps[-1] if is_ink.all() else steps[np.argmin(is_ink)] - 0.25
         further_px = free_px - half_px
         if further_px > 0.25:
             end = np.array([*(ordered[0, :2] + heading * further_px), ordered[0, 2]])
             added = np.linspace(end, ordered[0], 1 + math.ceil(further_px))[:-1]
             ordered = np.concatenate([added, ordered])
+        elif further_px < -1:  # a blot whose ends are narrower than its middle
+            ordered = ordered[min(most_cut, round(-further_px)) :]
         points = ordered[::-1] if side else ordered
     return replace(path, points=points)
 
