@@ -159,7 +159,10 @@ def _find_areas(
         return core, usual
     reach = cv2.distanceTransform(1 - core, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     area = ((reach <= limit / 2 + 0.5) & (ink > 0)).astype(np.uint8)
-    return area, min(max(usual, 2), limit / 2)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(area, connectivity=8)
+    is_kept = stats[:, cv2.CC_STAT_AREA] >= 1.5 * limit**2  # smaller ones are dots or junctions
+    is_kept[0] = False
+    return is_kept[labels].astype(np.uint8), min(max(usual, 2), limit / 2)
 
 
 def _follow(skeleton: np.ndarray, width: np.ndarray) -> list[_Path]:
@@ -289,10 +292,11 @@ def _join(paths: list[_Path]) -> list[_Path]:
                 turn = _measure_turn(first, headings[j])
                 if turn < _SHARPEST_TURN or len(joined) == 2:
                     turns.append((round(turn, 6), i, j))
-        for turn, i, j in sorted(turns):
+        for _, i, j in sorted(turns):
             if joined[i] not in mates and joined[j] not in mates:
                 mates[joined[i]], mates[joined[j]] = joined[j], joined[i]
-                straight |= {joined[i], joined[j]} if turn < _SHARPEST_TURN else set()
+                if -float(headings[i][1] @ headings[j][1]) > math.cos(_SHARPEST_TURN):
+                    straight |= {joined[i], joined[j]}
     is_used = [False] * len(paths)
 
     def chain(number: int, side: int) -> _Path:
@@ -354,6 +358,7 @@ def _cut_ends(path: _Path, is_start: bool, is_end: bool) -> np.ndarray:
     is_outside = (length >= reach[0] * is_start) & (length <= length[-1] - reach[1] * is_end)
     points = path.points.copy()
     reach = np.minimum(0.4 * length[-1], 1 + 0.75 * path.points[[0, -1], 2])
+    reach = np.where(np.array(path.nodes) >= 0, reach, 0)
     is_calm = (length >= reach[0]) & (length <= length[-1] - reach[1])
     if is_calm.any():
         points[:, 2] = np.interp(length, length[is_calm], points[is_calm, 2])
