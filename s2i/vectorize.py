@@ -403,10 +403,11 @@ def _extend(path: _Path, ink: np.ndarray) -> _Path:
         if path.nodes[side] >= 0:
             continue
         ordered = points[::-1] if side else points
+        ordered = ordered[min(most_cut, 1 + round(half_px)) :]  # a skeleton's tip is bent
         inner = ordered[min(len(ordered) - 1, round(max(4, 3 * half_px)))]
         heading = ordered[0, :2] - inner[:2]
         heading /= max(1e-9, np.hypot(*heading))
-        steps = np.arange(0, 3 * half_px + 1, 0.5)
+        steps = np.arange(0, 4 * half_px + 2, 0.5)
         x, y = np.floor(ordered[0, :2, None] + heading[:, None] * steps).astype(int)
         is_ink = (x >= 0) & (y >= 0) & (x < ink.shape[1]) & (y < ink.shape[0])
         is_ink[is_ink] = ink[y[is_ink], x[is_ink]] > 0

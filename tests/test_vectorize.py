@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -237,10 +238,10 @@ def test_svg_has_one_path_a_stroke_in_order():
     paths = list(root.iter(f"{space}path"))
     assert len(paths) == len(strokes.strokes)
     for path, stroke in zip(paths, strokes.strokes, strict=True):
-        start = [float(number) for number in path.get("d")[1:].partition("c")[0].split()]
+        start = [float(number) for number in re.match(r"M([\d. ]+)", path.get("d"))[1].split()]
         np.testing.assert_allclose(start, stroke.points[0], atol=0.006)
         assert float(path.get("stroke-width")) == pytest.approx(stroke.width_px)
-        numbers = path.get("d").replace("M", " ").replace("c", " ").split()
+        numbers = re.split("[Mch ]", path.get("d"))
         assert all(len(number.partition(".")[2]) <= 2 for number in numbers)
 
 
