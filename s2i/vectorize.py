@@ -107,6 +107,7 @@ def trace(lines: np.ndarray, *, tolerance_px: float = 1.0) -> Strokes:
     width = _measure_width(ink)
     skeleton = skeletonize(ink.astype(bool))
     area, pen_px = _find_areas(ink, width, skeleton)
+    width = cv2.dilate(width, np.ones((3, 3)))  # a skeleton may lie beside the middle
     paths = _join(_prune(_follow(skeleton & (area == 0), width, _measure_depth(ink))))
     paths = [_extend(path, ink) for path in paths]
     paths += _outline(area, pen_px)
@@ -153,7 +154,7 @@ def _find_areas(
     An area is much wider than this drawing's lines are, or than a pen could be on this page.
     """
     usual = float(np.median(width[skeleton]))
-    limit = min(max(2 * usual, 6), max(math.sqrt(ink.size) / 16, 6))
+    limit = min(max(2 * usual, 6), max(max(ink.shape) / 16, 6))
     core = (width > limit).astype(np.uint8)
     if not core.any():
         return core, usual
@@ -502,7 +503,9 @@ def _fit_paths(paths: list[_Path], tolerance_px: float) -> list[Stroke]:
     widths = []
     for path in paths:
         for points in _split_width(path.points):
-            width_px = _round_width(np.median(points[:, 2]))
+            width = points[:, 2]
+            is_blot = len(points) < width.max()  # its middle is what is seen
+            width_px = _round_width(width.max() if is_blot else np.median(width))
             if len(points) == 1:
                 dot = points[:, :2].astype(np.float32)
                 strokes.append(Stroke(points=dot, width_px=width_px))
@@ -566,7 +569,33 @@ def _split_corners(points: np.ndarray) -> list[np.ndarray]:
         bounds = [0, *sorted(corner - first for corner in corners)[1:], len(ring) - 1]
     else:
         ring, bounds = at, [0, *sorted(corners), len(at) - 1]
+    ring = ring.copy()
+    closed = [0] if is_loop and corners else []
+    for corner in [*bounds[1:-1], *closed]:
+        _sharpen(ring, corner, reach)
     return [ring[first : last + 1] for first, last in itertools.pairwise(bounds)]
+
+
+def _sharpen(points: np.ndarray, corner: int, reach: int) -> None:
+    """Move the points around a corner out to where its two legs meet: a skeleton cuts corners."""
+    count = len(points) - 1  # of a loop, whose last point is its first
+    half = reach // 2
+    if corner == 0:
+        before, after = points[[count - reach, count - half]], points[[reach, half]]
+    else:
+        far = np.clip([corner - reach, corner + reach], 0, count)
+        before, after = points[[far[0], corner - half]], points[[far[1], corner + half]]
+    legs = np.stack([before[1] - before[0], after[0] - after[1]], axis=1)
+    if abs(np.linalg.det(legs)) < 0.1 * np.prod(np.hypot(*legs)):
+        return
+    along, _ = np.linalg.solve(legs, after[0] - before[0])
+    tip = before[0] + along * legs[:, 0]
+    if along < 1 or np.hypot(*(tip - points[corner])) > 0.4 * reach:
+        return
+    share = np.linspace(0, 1, half + 1)[:, None]
+    for step in range(half + 1):
+        points[corner + step] = tip + share[step] * (after[1] - tip)
+        points[(corner or count) - step] = tip + share[step] * (before[1] - tip)
 
 
 def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
