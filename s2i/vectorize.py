@@ -399,12 +399,13 @@ def _extend(path: _Path, ink: np.ndarray) -> _Path:
     if len(points) < 2 or path.is_closed():
         return path
     half_px = float(np.median(points[:, 2])) / 2
-    most_cut = (len(points) - 1) // 2
+    most_cut = (len(points) - 2) // 2  # so that two points stay
     for side in (0, 1):
         if path.nodes[side] >= 0:
             continue
         ordered = points[::-1] if side else points
-        ordered = ordered[min(most_cut, 1 + round(half_px)) :]  # a skeleton's tip is bent
+        cut = min(most_cut, 1 + round(half_px))  # a skeleton's tip is bent
+        ordered = ordered[cut:]
         inner = ordered[min(len(ordered) - 1, round(max(4, 3 * half_px)))]
         heading = ordered[0, :2] - inner[:2]
         heading /= max(1e-9, np.hypot(*heading))
@@ -419,7 +420,7 @@ def _extend(path: _Path, ink: np.ndarray) -> _Path:
             added = np.linspace(end, ordered[0], 1 + math.ceil(further_px))[:-1]
             ordered = np.concatenate([added, ordered])
         elif further_px < -1:  # a blot whose ends are narrower than its middle
-            ordered = ordered[min(most_cut, round(-further_px)) :]
+            ordered = ordered[min(most_cut - cut, round(-further_px)) :]
         points = ordered[::-1] if side else ordered
     return replace(path, points=points)
 
