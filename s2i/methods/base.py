@@ -227,6 +227,16 @@ class Method(nn.Module):
         """
         raise S2IError(f"{cls.title} does not start from a photo: draw {' and '.join(cls.reads)}.")
 
+    def load_part(self, name: str) -> Method:
+        """Return the method of the weight ``name``, which this one works with, on the same device.
+
+        :func:`s2i.weights.load` sets it on what it returns; a part is loaded when it is asked for.
+
+        Raises:
+            S2IError: this method was not loaded, or the part can't be.
+        """
+        raise S2IError(f"{self.title} needs the weight '{name}': load it with s2i.weights.load.")
+
     def predict(self, drawing: Drawing, **controls: Any) -> Result | Iterator[Result]:
         """Return what the method makes of ``drawing``; the same seed gives the same bytes.
 
