@@ -75,10 +75,11 @@ def open_clip(
         raise S2IError(
             f"'{path.name}' holds {count} of {promised or 'any'} frames: it was cut off or damaged."
         )
-    scale = rate if unit == "s" else 1
-    first = round(max(0, start) * scale)
-    last = count if end is None else min(count, round(end * scale))
-    if not 0 <= start or first >= last:
+    scale = float(rate) if unit == "s" else 1.0
+    first, last = (
+        count if at is None or not at * scale < count else round(at * scale) for at in (start, end)
+    )
+    if start < 0 or first >= last:
         whole = f"{float(count / rate):.2f} seconds" if unit == "s" else f"{count} frames"
         until = "its end" if end is None else f"{end:g}"
         raise S2IError(
