@@ -349,7 +349,7 @@ def test_tiles_give_what_the_whole_gives(monkeypatch):
         network.out[2].weight *= 20
     photo = image.resize(draw_photo(), (512, 800))
     whole = run_tiles(network, photo, multiple=32)
-    assert whole.std() > 0.1
+    assert whole.std() > 0.05
     monkeypatch.setattr(image2sketch, "TILE_PX", 448)
     parts = [part for part, _ in image2sketch._plan_tiles(800, 32)]
     assert len(parts) > 2 and all(part.stop - part.start <= 480 for part in parts)
