@@ -301,8 +301,12 @@ def test_specks_go_and_greys_stay():
 
 def test_lines_are_drawn_anew_in_one_width():
     page = np.full((60, 80), 255, np.uint8)
-    page[10:13, 5:70], page[30:37, 5:70] = 150, 20
+    page[10:13, 5:70], page[31:36, 5:70] = 150, 20
     clean = clean_lines(page, width_px=3)
     for middle in (11, 33):
         ink = 255 - clean[middle - 6 : middle + 7, 40].astype(int)
         assert ink.sum() == pytest.approx(3 * 255, rel=0.05) and ink.max() == 255
+    page[:] = 255
+    cv2.circle(page, (40, 30), 20, 0, -1)
+    clean = clean_lines(page, width_px=2)
+    assert (clean[24:37, 34:47] == 255).all() and clean[30, 18:24].min() == 0, "areas get a rim"
