@@ -205,6 +205,7 @@ class Pictures(Sequence[Sample]):
         size_px: int,
         memory: bool = True,
         columns: Mapping[str, str] | None = None,
+        parts: Sequence[str] = tuple(COLUMNS),
         squash: bool = False,
     ) -> None:
         """Decode every picture once; broken ones are named on stderr and left out.
@@ -217,6 +218,7 @@ class Pictures(Sequence[Sample]):
             columns: which column of meta.csv holds "photo", "lines" or "mask", e.g.
                 ``{"photo": "flat"}``; an empty name leaves the choice to the defaults. Rows with an
                 empty photo cell are left out.
+            parts: which of "lines" and "mask" are read beside the photo, where there are any.
             squash: bring the whole picture to a square instead of cutting one out.
 
         Raises:
@@ -224,7 +226,7 @@ class Pictures(Sequence[Sample]):
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
-        self.size_px, self.squash = size_px, squash
+        self.size_px, self.parts, self.squash = size_px, parts, squash
         self._files = open_files(source)
         self._rows = _of_split(read_rows(self._files, columns), split)
         self._samples: list[Sample] | None = None
@@ -260,6 +262,11 @@ class Pictures(Sequence[Sample]):
         """Return the number of readable pictures."""
         return len(self._rows)
 
+    @property
+    def names(self) -> list[str]:
+        """The path of each picture within its folder or zip."""
+        return [row.photo for row in self._rows]
+
     def __getitem__(self, index: int) -> Sample:
         """Return one sample."""
         return (
@@ -268,6 +275,9 @@ class Pictures(Sequence[Sample]):
 
     def _decode(self, row: Row) -> Sample:
         size = self.size_px, self.size_px
+        lines, mask = (
+            getattr(row, part) if part in self.parts else None for part in ("lines", "mask")
+        )
 
         def read(name: str) -> np.ndarray:
             photo = image.read_photo(self._files.read(name))
@@ -275,8 +285,8 @@ class Pictures(Sequence[Sample]):
 
         return Sample(
             photo=image.resize(read(row.photo), size),
-            lines=shrink_lines(read(row.lines), self.size_px) if row.lines else None,
-            mask=_shrink_mask(read(row.mask), size) if row.mask else None,
+            lines=shrink_lines(read(lines), self.size_px) if lines else None,
+            mask=_shrink_mask(read(mask), size) if mask else None,
             label=row.label,
             name=row.photo,
         )
@@ -364,6 +374,15 @@ class Joined(Sequence[Sample]):
     def __len__(self) -> int:
         """Return the number of all pictures."""
         return int(self._ends[-1])
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all pictures that have one in their folder or zip; "" for drawings."""
+        return [
+            name
+            for part in self.parts
+            for name in (part.names if isinstance(part, Pictures) else [""] * len(part))
+        ]
 
     def __getitem__(self, index: int) -> Sample:
         """Return one sample."""

@@ -144,6 +144,39 @@ def _shadow(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.GaussianBlur(shadow, (0, 0), rng.uniform(0.02, 0.06) * alpha.shape[0])
 
 
+def crop(
+    photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *, smallest: float = 0.4
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mirror, turn a little, and take a part of photo and mask, at least half of the object in it.
+
+    The part's sides are ``smallest`` to all of the picture's, of any aspect up to 4 to 3, and it
+    comes out at the picture's size.
+    """
+    height, width = mask.shape
+    whole = cv2.countNonZero(mask)
+    matrix = np.eye(2, 3)
+    for _ in range(6):
+        sides = rng.uniform(smallest, 1.0) * rng.uniform(0.87, 1.15, 2)
+        sides = np.minimum(sides, 1) * (width, height)
+        corner = rng.uniform(0, 1, 2) * ((width, height) - sides)
+        part = tuple(slice(int(a), int(np.ceil(a + b))) for a, b in zip(corner, sides, strict=True))
+        if 2 * cv2.countNonZero(mask[part[::-1]]) >= whole:
+            zoom = (width, height) / sides
+            turn = cv2.getRotationMatrix2D((0, 0), rng.normal(0, 5), 1.0)[:, :2]
+            matrix = np.column_stack([zoom[:, None] * turn, np.zeros(2)])
+            middle = corner + sides / 2 - 0.5
+            matrix[:, 2] = (np.array([width, height]) - 1) / 2 - matrix[:, :2] @ middle
+            break
+    if rng.random() < 0.5:
+        matrix[0] *= -1
+        matrix[0, 2] += width - 1
+    photo, mask = (
+        cv2.warpAffine(layer, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+        for layer in (photo, mask)
+    )
+    return photo, np.where(mask >= 128, 255, 0).astype(np.uint8)
+
+
 # -- cameras and light -----------------------------------------------------------------------------
 
 
