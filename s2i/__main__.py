@@ -7,14 +7,15 @@
 A photo is turned into a drawing first, where the method reads drawings. A folder in is a folder
 out under the same names; files that can't be painted are reported and skipped. One of ``--lines``
 and ``--colors`` may be a folder, the other one then goes with each of its files; of two folders,
-files of the same name belong together. Exit code 0, or 2 and one sentence.
+files of the same name belong together. Where the method reads photos, a video becomes a video of
+its first pictures; ``--start``, ``--end`` and ``--unit`` choose a part of it. Exit code 0, or 2 and one sentence.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any, NoReturn
 import numpy as np
 from tqdm import tqdm
 
-from s2i import image, methods, weights
+from s2i import image, methods, video, weights
 from s2i.edges import read_ink
 from s2i.errors import S2IError
 from s2i.methods.base import (
@@ -32,7 +33,6 @@ from s2i.methods.base import (
     Control,
     Drawing,
     Method,
-    Result,
     Slider,
     Toggle,
     check_values,
@@ -40,6 +40,7 @@ from s2i.methods.base import (
 )
 
 LAYERS = ("lines", "colors")
+KINDS = {".png": "PNG", ".gif": "GIF", ".svg": "SVG", ".npz": "NPZ"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -113,8 +114,21 @@ def _add_method(commands: Any, method: type[Method]) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=lambda options: _run(method, options))
-    parser.add_argument("input", nargs="?", metavar="INPUT", help="a photo, or a folder of photos")
-    parser.add_argument("-o", "--out", required=True, help="a folder, or a .png (.gif) to write")
+    is_film = "photo" in method.reads
+    what = (
+        "a photo, a folder of photos, or a video" if is_film else "a photo, or a folder of photos"
+    )
+    suffixes = ", ".join(method.suffixes)
+    parser.add_argument("input", nargs="?", metavar="INPUT", help=what)
+    parser.add_argument(
+        "-o", "--out", required=True, help=f"a folder, or a file to write ({suffixes})"
+    )
+    if is_film:
+        parser.add_argument("-b", "--start", type=float, help="where a video's part begins")
+        parser.add_argument("-e", "--end", type=float, help="where it ends")
+        parser.add_argument(
+            "--unit", choices=video.UNITS, help="of both: s seconds (default), f frames"
+        )
     parser.add_argument("--weights", help="a name from 'list' or a file (default: the first)")
     parser.add_argument("--device", help="cpu, cuda, mps (default: the fastest there is)")
     parser.add_argument(
@@ -190,10 +204,14 @@ def _run(kind: type[Method], options: argparse.Namespace) -> None:
     values, start = _read_settings(kind, options, action=action)
     given = getattr(options, action.name) if action else []
     photos = tuple(image.read_photo(path) for name in given for path in _list(name).values())
+    is_film = _is_film(kind, options, action)
     loaded = _load(kind, options)
     method = loaded.method
+    if is_film:
+        _draw_film(loaded, options, values)
+        return
     jobs, is_many = _list_jobs(method, options, action=action, photos=photos, start=start)
-    out, is_file = _check_out(options.out, is_many=is_many)
+    out, suffix = _check_out(options.out, kind.suffixes, is_many=is_many)
     inputs = {path.resolve() for job in jobs for path in job.files}
     reasons = []
     for job in tqdm(jobs, unit="picture", disable=None if is_many else True):
@@ -210,10 +228,11 @@ def _run(kind: type[Method], options: argparse.Namespace) -> None:
             reasons.append(str(error))
             tqdm.write(f"skipped: {error}", file=sys.stderr)
             continue
-        base = str(out.with_suffix("") if is_file else out / job.name)
-        files = _encode(base, result)
+        root, name = (out.parent, out.stem) if suffix else (out, job.name)
+        files = method.files(drawing, result, name, suffix=suffix)
         if options.save_inputs:
-            files |= _encode_inputs(base, drawing)
+            files |= _encode_inputs(name, drawing)
+        files = {root / path: content for path, content in files.items()}
         for path in files:
             if path.resolve() in inputs:
                 raise S2IError(f"'{path}' is an input and would be lost: choose another --out.")
@@ -373,37 +392,62 @@ def _pair_layers(
     return jobs, bool(folders)
 
 
-def _check_out(name: str, *, is_many: bool) -> tuple[Path, bool]:
-    """Return where to write, and whether that is one file rather than a folder."""
+def _check_out(name: str, suffixes: Sequence[str], *, is_many: bool) -> tuple[Path, str]:
+    """Return where to write, and the suffix if that is one file rather than a folder."""
     out = Path(name)
-    is_file = out.suffix.lower() in (".png", ".gif") and not out.is_dir()
-    if out.suffix.lower() in image.SUFFIXES and not is_file and not out.is_dir():
-        raise S2IError(f"pictures are written as PNG, animations as GIF; got '{out.name}'.")
-    if is_file and is_many:
-        raise S2IError(f"many pictures need a folder to go to; got '{out.name}'.")
-    return out, is_file
+    suffix = "" if out.is_dir() else out.suffix.lower()
+    if suffix in suffixes:
+        if is_many:
+            raise S2IError(f"many pictures need a folder to go to; got '{out.name}'.")
+        return out, suffix
+    if suffix in image.SUFFIXES | video.SUFFIXES | KINDS.keys():
+        allowed = ", ".join(KINDS[one] for one in suffixes)
+        raise S2IError(f"pictures are written as {allowed}; got '{out.name}'.")
+    return out, ""
 
 
-def _encode(base: str, result: Result) -> dict[Path, bytes]:
-    """Return the files that hold ``result``: path to content."""
-    is_one = len(result.pictures) == 1
-    files = {
-        Path(f"{base}.png" if is_one else f"{base}_{number}.png"): image.encode_png(picture)
-        for number, picture in enumerate(result.pictures, 1)
+def _is_film(kind: type[Method], options: argparse.Namespace, action: Action | None) -> bool:
+    """Tell whether INPUT is a video for this method; parts are chosen of nothing else."""
+    path = Path(options.input or "")
+    is_film = path.suffix.lower() in video.SUFFIXES and not path.is_dir()
+    is_film = is_film and "photo" in kind.reads and action is None
+    for name in ("start", "end", "unit"):
+        if not is_film and getattr(options, name, None) is not None:
+            raise S2IError(f"--{name} has no effect together with the other options.")
+    return is_film
+
+
+def _draw_film(loaded: weights.Loaded, options: argparse.Namespace, values: dict[str, Any]) -> None:
+    """Write the video of what the method makes of each frame of another one."""
+    method = loaded.method
+    values = values | {
+        name: value for name, value in method.film.items() if getattr(options, name) is None
     }
-    for number, layer in enumerate(result.colors, 1):
-        path = Path(f"{base}.colors.png" if is_one else f"{base}_{number}.colors.png")
-        files[path] = image.encode_png(layer)
-    if result.frames:
-        files[Path(f"{base}.gif")] = image.encode_gif(result.frames)
-    return files
+    clip = video.open_clip(
+        options.input, start=options.start or 0, end=options.end, unit=options.unit or "s"
+    )
+    out = Path(options.out)
+    if out.suffix.lower() != ".mp4" or out.is_dir():
+        if out.suffix.lower() in image.SUFFIXES | video.SUFFIXES | KINDS.keys():
+            raise S2IError(f"a video is written as MP4 or into a folder; got '{out.name}'.")
+        out = out / f"{clip.path.stem}.mp4"
+    if out.resolve() == clip.path.resolve():
+        raise S2IError(f"'{out}' is an input and would be lost: choose another --out.")
+
+    def draw() -> Iterator[np.ndarray]:
+        for frame in tqdm(video.read_frames(clip), total=len(clip), unit="frame", disable=None):
+            with weights.inference(loaded.device):
+                result = last_of(method.run(Drawing(photo=frame), **values))
+            yield result.pictures[0]
+
+    print(video.write_video(out, draw(), rate=clip.rate))
 
 
-def _encode_inputs(base: str, drawing: Drawing) -> dict[Path, bytes]:
+def _encode_inputs(name: str, drawing: Drawing) -> dict[str, bytes]:
     """Return the files that hold the layers of ``drawing``: path to content."""
     layers = {layer: getattr(drawing, layer) for layer in LAYERS}
     return {
-        Path(f"{base}_{layer}.png"): image.encode_png(array)
+        f"{name}_{layer}.png": image.encode_png(array)
         for layer, array in layers.items()
         if array is not None
     }

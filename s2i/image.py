@@ -15,11 +15,12 @@ nothing is painted, and the painted mask as a fourth channel in [0, 1].
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -131,7 +132,19 @@ def encode_gif(frames: Sequence[np.ndarray], *, frame_ms: int = 80) -> bytes:
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> Path:
-    """Write a file whole or not at all (temporary neighbour, then rename); folders are made.
+    """Write a file whole or not at all; folders are made.
+
+    Raises:
+        S2IError: as :func:`replace_file`.
+    """
+    with replace_file(path) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def replace_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary neighbor of ``path`` to write; it takes the place when all went well.
 
     Raises:
         S2IError: the disk is full or the place can't be written; an older file stays as it was.
@@ -140,19 +153,21 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> Path:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            yield temporary
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        temporary.chmod(0o644)
         os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         reason = error.strerror or error
         raise S2IError(f"'{path}' could not be written ({reason}); nothing was changed.") from None
-    return path
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write(path: str | os.PathLike, array: np.ndarray) -> Path:

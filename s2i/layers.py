@@ -11,31 +11,35 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 def make_norm(kind: str, channels: int) -> nn.Module:
-    """Return a normalisation whose answer does not depend on the rest of the batch.
+    """Return a normalisation whose answer, once trained, does not depend on the rest of the batch.
 
     ``instance`` has no parameters and forgets each channel's mean; ``group`` (eight groups, or as
-    many as divide ``channels``) keeps what the groups have in common, so colours survive it.
+    many as divide ``channels``) keeps what the groups have in common, so colours survive it. Both
+    read the whole picture; ``batch`` keeps the statistics of its training, so that a part of a
+    picture gives what the whole gives there.
     """
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
     if kind == "instance":
         return nn.InstanceNorm2d(channels)
     if kind == "group":
         groups = next(count for count in (8, 4, 3, 2, 1) if channels % count == 0)
         return nn.GroupNorm(groups, channels)
-    raise ValueError(f"norm must be 'instance' or 'group', got {kind!r}")
+    raise ValueError(f"norm must be 'instance', 'group' or 'batch', got {kind!r}")
 
 
 class ResidualBlock(nn.Module):
     """Dilated residual block: PI-REC (and EdgeConnect, which it builds on), no final ReLU."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, norm: str = "instance") -> None:
         """Build the block for (N, channels, H, W), H and W at least 3."""
         super().__init__()
         self.branch = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=2, dilation=2, padding_mode="reflect"),
-            nn.InstanceNorm2d(channels),
+            make_norm(norm, channels),
             nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
-            nn.InstanceNorm2d(channels),
+            make_norm(norm, channels),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -160,23 +164,26 @@ class FoldedUNet(nn.Module):
     blocks at the second of them, four bilinear doublings joined with the maps of their size, and an
     unfolding stage whose result is averaged over 2 x 2 pixels, which takes out the one frequency of
     checkerboards. The last two convolutions, at full size, read the input again. 2,041,939
-    parameters from 9 channels at width 32.
+    parameters from 9 channels at width 32. Normalised per picture unless ``norm`` is ``batch``.
     """
 
-    def __init__(self, *, channels: int = 3, width: int = 32, outputs: int = 3) -> None:
+    def __init__(
+        self, *, channels: int = 3, width: int = 32, outputs: int = 3, norm: str = "group"
+    ) -> None:
         """Build for (N, channels, H, W), sides multiples of 32."""
         super().__init__()
+        deep = "instance" if norm == "group" else norm
         widths = [width, 2 * width, 4 * width, 4 * width, 4 * width]
         self.fold = nn.PixelUnshuffle(2)
-        self.stem = self._stage(nn.Conv2d(4 * channels, width, 3, padding=1), width)
+        self.stem = self._stage(nn.Conv2d(4 * channels, width, 3, padding=1), norm)
         self.downs = nn.ModuleList(
-            self._stage(nn.Conv2d(before, after, 4, stride=2, padding=1), after)
+            self._stage(nn.Conv2d(before, after, 4, stride=2, padding=1), norm)
             for before, after in pairwise(widths)
         )
-        self.blocks = nn.Sequential(*[ResidualBlock(4 * width) for _ in range(2)])
+        self.blocks = nn.Sequential(*[ResidualBlock(4 * width, norm=deep) for _ in range(2)])
         self.enlarge = Upsample()
         self.ups = nn.ModuleList(
-            self._stage(nn.Conv2d(before + after, after, 3, padding=1), after)
+            self._stage(nn.Conv2d(before + after, after, 3, padding=1), norm)
             for before, after in pairwise(reversed(widths))
         )
         self.unfold = nn.Sequential(
@@ -193,8 +200,10 @@ class FoldedUNet(nn.Module):
         )
 
     @staticmethod
-    def _stage(conv: nn.Conv2d, width: int) -> nn.Sequential:
-        return nn.Sequential(conv, make_norm("group", width), nn.LeakyReLU(0.2, inplace=True))
+    def _stage(conv: nn.Conv2d, norm: str) -> nn.Sequential:
+        return nn.Sequential(
+            conv, make_norm(norm, conv.out_channels), nn.LeakyReLU(0.2, inplace=True)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, channels, H, W) -> (N, outputs, H, W) in [-1, 1]."""

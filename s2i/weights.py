@@ -296,7 +296,7 @@ def _load_entry(entry: Entry, device: torch.device, on_progress: Progress | None
         raise S2IError(f"'{path.name}' holds {method.name}, the manifest says {entry.method}.")
     return Loaded(
         name=entry.name,
-        method=method.to(device),
+        method=_place(method, device),
         entry=entry,
         origin=origin,
         path=path,
@@ -312,13 +312,19 @@ def _load_file(path: Path, device: torch.device) -> Loaded:
         raise S2IError(f"'{path}' could not be read ({error.strerror}).") from None
     return Loaded(
         name=path.stem,
-        method=rebuild(content, label=f"'{path.name}'").to(device),
+        method=_place(rebuild(content, label=f"'{path.name}'"), device),
         entry=None,
         origin="file",
         path=path,
         is_verified=False,
         device=device,
     )
+
+
+def _place(method: Method, device: torch.device) -> Method:
+    """Bring ``method`` to ``device``; the parts that it asks for come to the same one."""
+    method.load_part = lambda name: load(find(name).name, device=str(device)).method
+    return method.to(device)
 
 
 def read_verified(entry: Entry, path: Path) -> bytes:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROWS = (
     ("s2i.errors",),
     ("s2i.image",),
-    ("s2i.edges", "s2i.palette", "s2i.vectorize", "s2i.layers", "s2i.metrics"),
+    ("s2i.edges", "s2i.palette", "s2i.vectorize", "s2i.layers", "s2i.metrics", "s2i.video"),
     ("s2i.methods.base",),
     ("s2i.methods.*",),
     ("s2i.methods",),

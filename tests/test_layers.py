@@ -77,8 +77,8 @@ def test_group_norm_keeps_what_instance_norm_forgets():
 
 
 def test_unknown_norm_is_refused():
-    with pytest.raises(ValueError, match="'batch'"):
-        make_norm("batch", 8)
+    with pytest.raises(ValueError, match="'layer'"):
+        make_norm("layer", 8)
 
 
 @pytest.mark.parametrize("size", [(3, 3), (7, 20)])

@@ -6,10 +6,12 @@ from s2i.errors import S2IError
 from s2i.methods.autopainter import Autopainter
 from s2i.methods.base import Method
 from s2i.methods.contextual import Contextual
+from s2i.methods.image2sketch import Image2Sketch, MaskNet
 from s2i.methods.pirec import Pirec
 from s2i.methods.pix2pix import Pix2pix
 
-METHODS: tuple[type[Method], ...] = (Pirec, Autopainter, Pix2pix, Contextual)
+METHODS: tuple[type[Method], ...] = (Pirec, Autopainter, Pix2pix, Contextual, Image2Sketch)
+PARTS: tuple[type[Method], ...] = (MaskNet,)  # these have weights and serve others, no tab
 
 
 def find_method(name: str) -> type[Method]:
@@ -18,8 +20,9 @@ def find_method(name: str) -> type[Method]:
     Raises:
         S2IError: there is none; the sentence names those that there are.
     """
-    for method in METHODS:
+    every = (*METHODS, *PARTS)
+    for method in every:
         if method.name == name:
             return method
-    known = ", ".join(method.name for method in METHODS) or "none yet"
+    known = ", ".join(method.name for method in every)
     raise S2IError(f"there is no method '{name}'; there are: {known}.")

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
+from s2i import image
 from s2i.errors import S2IError
 from s2i.vectorize import Strokes
 
@@ -200,6 +201,7 @@ class Method(nn.Module):
     and ``Class(**kwargs)`` plus that dictionary rebuilds the method from its file alone.
     A subclass keeps the arguments it was built with in ``self.kwargs`` (JSON values only).
     ``preview`` holds the controls' values while the pen is down, where they differ: what is fast.
+    ``film`` holds those for the frames of a video: what is seen in one.
     """
 
     name: ClassVar[str]
@@ -210,6 +212,8 @@ class Method(nn.Module):
     size_multiple: ClassVar[int] = 1
     controls: ClassVar[tuple[Control, ...]] = ()
     preview: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    film: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    suffixes: ClassVar[tuple[str, ...]] = (".png", ".gif")
     actions: ClassVar[tuple[Action, ...]] = ()
     start_controls: ClassVar[tuple[Control, ...]] = ()
 
@@ -226,6 +230,16 @@ class Method(nn.Module):
             S2IError: this method has no such start, or a value out of :attr:`start_controls`.
         """
         raise S2IError(f"{cls.title} does not start from a photo: draw {' and '.join(cls.reads)}.")
+
+    def load_part(self, name: str) -> Method:
+        """Return the method of the weight ``name``, which this one works with, on the same device.
+
+        :func:`s2i.weights.load` sets it on what it returns; a part is loaded when it is asked for.
+
+        Raises:
+            S2IError: this method was not loaded, or the part can't be.
+        """
+        raise S2IError(f"{self.title} needs the weight '{name}': load it with s2i.weights.load.")
 
     def predict(self, drawing: Drawing, **controls: Any) -> Result | Iterator[Result]:
         """Return what the method makes of ``drawing``; the same seed gives the same bytes.
@@ -261,6 +275,31 @@ class Method(nn.Module):
             )
         run = getattr(self, action.name)
         return run(drawing, photos, **check_values(action.controls, values))
+
+    def files(
+        self, drawing: Drawing, result: Result, name: str, *, suffix: str = ""
+    ) -> dict[str, bytes]:
+        """Return the files that hold ``result``: paths below the output folder to contents.
+
+        Pictures are numbered where there is more than one; layers of colours lie beside them.
+
+        Args:
+            drawing: what ``result`` was made of.
+            result: what it was made into.
+            name: of the drawing, without a suffix; may hold folders.
+            suffix: of the one file that was asked for, one of ``suffixes``; empty for a folder.
+        """
+        is_one = len(result.pictures) == 1
+        names = [name if is_one else f"{name}_{n}" for n in range(1, len(result.pictures) + 1)]
+        files = {
+            f"{own}.png": image.encode_png(picture)
+            for own, picture in zip(names, result.pictures, strict=True)
+        }
+        for own, layer in zip(names, result.colors, strict=False):
+            files[f"{own}.colors.png"] = image.encode_png(layer)
+        if result.frames:
+            files[f"{name}.gif"] = image.encode_gif(result.frames)
+        return files
 
     def _read(self, drawing: Drawing) -> Drawing:
         """Return ``drawing`` with only the layers that this method reads."""

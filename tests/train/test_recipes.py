@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from s2i import weights
-from s2i.methods import METHODS
+from s2i.methods import METHODS, PARTS
 from train import engine
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "train" / "recipes").glob("*.toml"))
@@ -35,4 +35,6 @@ def test_every_shipped_weight_has_a_recipe():
     for entry in weights.entries():
         assert entry.recipe == f"{entry.name.replace('.', '_', 1)}.toml"
         assert entry.recipe in names
-    assert {name.partition("_")[0] for name in names} <= {method.name for method in METHODS}
+    assert {name.partition("_")[0] for name in names} <= {
+        method.name for method in (*METHODS, *PARTS)
+    }
