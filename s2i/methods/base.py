@@ -82,7 +82,8 @@ class Result:
         colors: (H, W, 4) uint8 layers, one a picture: the colours that gave it; or none at all.
         strokes: the answer as strokes, where it is a drawing that was traced.
         progress: how much of a stream is done, 0 to 1, where that is known.
-        facts: one line about the pictures, like "seed 7 · loss 0.123".
+        facts: one line about the pictures, like "seed 7 · step 3 of 50".
+        curve: the loss after each step of a search, the start first; or none.
     """
 
     pictures: tuple[np.ndarray, ...]
@@ -92,6 +93,7 @@ class Result:
     strokes: Strokes | None = None
     progress: float | None = None
     facts: str = ""
+    curve: tuple[float, ...] = ()
 
 
 def last_of(result: Result | Iterator[Result]) -> Result:

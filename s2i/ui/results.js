@@ -50,6 +50,7 @@ watch('shown', async () => {
   await put(isStripNew && items[selected]?.source || result.picture);
   if (shown !== result) return result.more || s2i.pad?.painted({ seq: result.seq, stream: result.stream });
   find('.facts').textContent = result.facts ?? '';
+  showCurve(result.curve ?? []);
   element.classList.add('has-picture');
   if (newest !== result) return; // an error came while the picture was decoded
   element.classList.remove('has-error');
@@ -64,6 +65,21 @@ function showProgress({ more, progress }) {
   bar.setAttribute('aria-valuenow', Math.round(share));
   bar.firstElementChild.style.width = `${share}%`;
 }
+
+// A search's loss from its start to now.
+function showCurve(losses) {
+  const chart = find('.curve'), low = Math.min(...losses), span = Math.max(...losses) - low || 1;
+  chart.hidden = losses.length < 2;
+  if (chart.hidden) return;
+  const steps = losses.length - 1, [from, to] = chart.querySelectorAll('span');
+  const spots = losses.map((loss, i) => `${100 * i / steps},${20 - 20 * (loss - low) / span}`);
+  chart.querySelector('polyline').setAttribute('points', spots.join(' '));
+  from.textContent = toShort(losses[0]);
+  to.textContent = toShort(losses.at(-1));
+  chart.setAttribute('aria-label', `loss: ${from.textContent} to ${to.textContent} over ${steps} steps`);
+}
+
+const toShort = (number) => number.toFixed(Math.abs(number) < 10 ? 3 : 1);
 
 // Take the colours that gave a picture; the others stay beside it, to be tried too.
 function useColors(layer) {

@@ -77,6 +77,7 @@ def show_result(
     """
     words |= {"progress": result.progress} if result.progress is not None else {}
     words |= {"facts": result.facts} if result.facts else {}
+    words |= {"curve": [round(loss, 4) for loss in result.curve]} if len(result.curve) > 1 else {}
     if is_preview:
         return {"picture": _to_jpeg(result.pictures[0]), **words}
     pictures = [(_to_jpeg if is_passing else write_layer)(one) for one in result.pictures]

@@ -144,6 +144,7 @@ class Grow(Method):
                 captions=("ink", "paper"),
                 progress=step / steps,
                 facts=f"step {step}",
+                curve=tuple(4 * 0.5**n for n in range(step + 1)),
             )
 
 

@@ -606,8 +606,15 @@ def test_a_stream_is_seen_as_it_goes_and_arrives(person):
     person.get("strip").locator("button.look").nth(1).click()
     assert person.get("state").inner_text() == "painting…"
     assert person.get("stop").is_visible() and person.get("progress").is_visible()
+    on_its_way = person.get("curve").locator("polyline").get_attribute("points")
+    assert 2 <= len(on_its_way.split()) < 91
     person.page.wait_for_function("seen.at(-1) === 'step 90'")
     person.settle()
+    curve = person.get("curve")
+    assert curve.get_attribute("aria-label") == "loss: 4.000 to 0.000 over 90 steps"
+    assert " ".join(curve.inner_text().split()) == "loss 4.000 0.000"
+    spots = curve.locator("polyline").get_attribute("points").split()
+    assert len(spots) == 91 and spots[0] == "0,0" and spots[-1] == "100,20"
     steps = person.steps()
     start = max(i for i, step in enumerate(steps) if i == 0 or step < steps[i - 1])
     assert len(steps[start:]) >= 4

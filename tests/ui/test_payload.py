@@ -178,11 +178,12 @@ def test_a_result_on_its_way_is_small():
     picture = np.full((20, 30, 3), 99, np.uint8)
     result = Result(
         pictures=(picture,) * 2, captions=("a", "b"), frames=(picture,) * 2, colors=(layer(),) * 2,
-        progress=0.25, facts="step 1",
+        progress=0.25, facts="step 1", curve=(2.0, 0.123456),
     )  # fmt: skip
     shown = show_result(result, is_passing=True)
     assert all(one.startswith("data:image/jpeg") for one in shown["pictures"])
     assert (shown["progress"], shown["facts"], shown["captions"]) == (0.25, "step 1", ["a", "b"])
+    assert shown["curve"] == [2.0, 0.1235]
     assert not {"gif", "colors"} & set(shown)
 
 
