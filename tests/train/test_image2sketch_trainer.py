@@ -102,7 +102,7 @@ def test_pictures_named_often_come_twice():
 @pytest.mark.parametrize("version", [1, 2])
 def test_each_loss_alone_trains_all_of_masknet(backbone, version):
     made = masker(backbone=backbone, version=version)
-    batch = batch_of(made)
+    batch = batch_of(made, 1)
     terms = made.losses(Turn("network"), batch, 0.0)
     assert set(terms) == {"bce", "dice"}
     network = made.networks["network"]
