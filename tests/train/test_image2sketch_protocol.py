@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from toy_judge import Distance
 from torch import nn
+from toy_judge import Distance
 
 from s2i import edges, image
 from s2i.errors import S2IError
