@@ -8,7 +8,8 @@ A photo is turned into a drawing first, where the method reads drawings. A folde
 out under the same names; files that can't be painted are reported and skipped. One of ``--lines``
 and ``--colors`` may be a folder, the other one then goes with each of its files; of two folders,
 files of the same name belong together. Where the method reads photos, a video becomes a video of
-its first pictures; ``--start``, ``--end`` and ``--unit`` choose a part of it. Exit code 0, or 2 and one sentence.
+its first pictures; ``--start``, ``--end`` and ``--unit`` choose a part of it. Exit code 0, or 2 and
+one sentence.
 """
 
 from __future__ import annotations

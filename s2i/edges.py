@@ -147,8 +147,8 @@ def clean_lines(
         threshold: what is lighter is no ink.
         speck_px: connected ink of fewer pixels is taken off; None: 8 in a picture of 424 px, and
             more in a larger one, as lines get longer.
-        width_px: of the lines drawn anew along the middle of the ink, borders smooth; None leaves
-            the greys of all that is no speck.
+        width_px: of the lines drawn anew along the middle of the ink and around its areas, borders
+            smooth; None leaves the greys of all that is no speck.
 
     Returns:
         (H, W) uint8, ink 0, paper 255.
@@ -168,7 +168,7 @@ def clean_lines(
     specks = is_speck[labels]
     if width_px is None:
         return np.where(specks, np.uint8(255), lines)
-    middle = _thin(np.where(specks, np.uint8(0), ink))
+    middle = _thin(_hollow(np.where(specks, np.uint8(0), ink)))
     if not middle.any():
         return np.full_like(lines, 255)
     distance = cv2.distanceTransform(1 - middle, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

@@ -5,6 +5,7 @@ Sound is left out.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
@@ -62,7 +63,7 @@ def open_clip(
     path = Path(path)
     if unit not in UNITS:
         raise S2IError(f"the unit must be one of {', '.join(UNITS)}; got '{unit}'.")
-    with _read(path) as container:
+    with _open(path) as container:
         stream = container.streams.video[0]
         rate, promised = stream.average_rate or stream.guessed_rate, stream.frames
         if stream.width * stream.height > MAX_PIXELS:
@@ -75,10 +76,11 @@ def open_clip(
         raise S2IError(
             f"'{path.name}' holds {count} of {promised or 'any'} frames: it was cut off or damaged."
         )
-    scale = rate if unit == "s" else 1
-    first = round(max(0, start) * scale)
-    last = count if end is None else min(count, round(end * scale))
-    if not 0 <= start or first >= last:
+    scale = float(rate) if unit == "s" else 1.0
+    first, last = (
+        count if at is None or not at * scale < count else round(at * scale) for at in (start, end)
+    )
+    if start < 0 or first >= last:
         whole = f"{float(count / rate):.2f} seconds" if unit == "s" else f"{count} frames"
         until = "its end" if end is None else f"{end:g}"
         raise S2IError(
@@ -93,7 +95,7 @@ def read_frames(clip: Clip) -> Iterator[np.ndarray]:
     Raises:
         S2IError: a frame is damaged.
     """
-    with _read(clip.path) as container:
+    with _open(clip.path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         for number, frame in enumerate(container.decode(stream)):
@@ -109,33 +111,20 @@ def _turns(frame: av.VideoFrame) -> int:
     return round(frame.rotation / 90)
 
 
-class _read:
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[av.container.InputContainer]:
     """Open a video to read; what goes wrong with it inside is one sentence."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.container = path, None
-
-    def __enter__(self) -> av.container.InputContainer:
-        try:
-            self.container = av.open(os.fspath(self.path))
-        except (av.FFmpegError, OSError) as error:
-            self._explain(error)
-        if not self.container.streams.video:
-            self.container.close()
-            raise S2IError(f"'{self.path.name}' holds no video.")
-        return self.container
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        self.container.close()
-        if isinstance(error, av.FFmpegError):
-            self._explain(error)
-
-    def _explain(self, error: Exception) -> None:
-        if isinstance(error, FileNotFoundError):
-            raise S2IError(f"'{self.path.name}' was not found: check the path.") from None
-        reason = getattr(error, "strerror", None) or error
+    try:
+        with av.open(os.fspath(path)) as container:
+            if not container.streams.video:
+                raise S2IError(f"'{path.name}' holds no video.")
+            yield container
+    except FileNotFoundError:
+        raise S2IError(f"'{path.name}' was not found: check the path.") from None
+    except (av.FFmpegError, OSError) as error:
+        reason = error.strerror or error
         raise S2IError(
-            f"'{self.path.name}' could not be read as a video ({reason}): it may be damaged."
+            f"'{path.name}' could not be read as a video ({reason}): it may be damaged."
         ) from None
 
 

@@ -4,6 +4,7 @@ import pytest
 from skimage import feature
 
 from s2i import edges
+from s2i.edges import clean_lines, pencil
 from s2i.errors import S2IError
 
 
@@ -245,3 +246,67 @@ def test_the_same_lines_are_found_at_any_size():
         ink = edges.find_lines(small) == 0
         shares[side] = ink.sum() / side
     assert min(shares.values()) > 0.8 * max(shares.values()) > 0
+
+
+# -- pencil and clean lines ------------------------------------------------------------------------
+
+
+def test_pencil_is_the_formula():
+    """Greys 100 beside 200, far from the border of both: no blur reaches there."""
+    photo = np.full((40, 60, 3), 100, np.uint8)
+    photo[:, 30:] = 200
+    flat = pencil(photo, gamma=1)
+    # 256 * 100 / (255 - 155) = 256 and 256 * 200 / (255 - 55) = 256, at most 255
+    assert (flat[:, :20] == 255).all() and (flat[:, 40:] == 255).all()
+    # at the border the blurred negative is 155 - 100 w, w the share of the kernel beyond it
+    taps = cv2.getGaussianKernel(15, 2.6).ravel()
+    for column in range(24, 36):
+        grey = 100 if column < 30 else 200
+        share = taps[max(0, 30 - (column - 7)) :].sum()
+        below = 255 - (155 - 100 * share)
+        assert abs(int(flat[20, column]) - min(255, 256 * grey / below)) <= 2
+    assert flat[20, 29] < 190 and flat[20, 31] == 255, "ink lies on the darker side"
+
+
+def test_pencil_is_opencv_s_division_bit_by_bit():
+    photo = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
+    photo[:20, :20] = 0  # the negative is white: nothing to divide by
+    grey = cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY)
+    blurred = cv2.GaussianBlur(255 - grey, (15, 15), 0)
+    wanted = cv2.divide(grey, 255 - blurred, scale=256)
+    assert np.array_equal(pencil(photo, gamma=1), wanted)
+    assert np.array_equal(pencil(photo), (wanted.astype(int) ** 2 // 255))
+    assert (wanted[:8, :8] == 0).all()
+
+
+def test_pencil_weighs_blue_more_than_red():
+    colors = np.zeros((1, 3, 3), np.uint8)
+    colors[0, range(3), range(3)] = 200
+    grey = cv2.cvtColor(colors, cv2.COLOR_BGR2GRAY)[0]
+    assert grey.tolist() == [23, 117, 60]
+
+
+def test_specks_go_and_greys_stay():
+    page = np.full((60, 80), 255, np.uint8)
+    page[20:23, 5:70] = 120
+    page[40, 40:43] = page[50:52, 60] = 0
+    clean = clean_lines(page)
+    assert np.array_equal(clean[:30], page[:30]) and (clean[30:] == 255).all()
+    assert (clean_lines(page, speck_px=3)[40, 40:43] == 0).all()
+    assert (clean_lines(np.full((5, 5), 255, np.uint8)) == 255).all()
+    assert (clean_lines(np.full((5, 5), 255, np.uint8), width_px=2) == 255).all()
+    large = clean_lines(np.kron(page, np.ones((20, 20), np.uint8)))
+    assert large[40 * 20, 41 * 20] == 0, "a speck is small in the picture"
+
+
+def test_lines_are_drawn_anew_in_one_width():
+    page = np.full((60, 80), 255, np.uint8)
+    page[10:13, 5:70], page[31:36, 5:70] = 150, 20
+    clean = clean_lines(page, width_px=3)
+    for middle in (11, 33):
+        ink = 255 - clean[middle - 6 : middle + 7, 40].astype(int)
+        assert ink.sum() == pytest.approx(3 * 255, rel=0.05) and ink.max() == 255
+    page[:] = 255
+    cv2.circle(page, (40, 30), 20, 0, -1)
+    clean = clean_lines(page, width_px=2)
+    assert (clean[24:37, 34:47] == 255).all() and clean[30, 18:24].min() == 0, "areas get a rim"

@@ -112,7 +112,7 @@ def test_what_is_no_whole_video_is_one_sentence(clip, tmp_path):
         (tmp_path / name).write_bytes(given)
         with pytest.raises(S2IError, match=rf"^'{name}' .*damaged\.$"):
             video.open_clip(tmp_path / name)
-    with pytest.raises(S2IError, match="'none.mp4' was not found"):
+    with pytest.raises(S2IError, match=r"'none\.mp4' was not found"):
         video.open_clip(tmp_path / "none.mp4")
 
 

@@ -327,7 +327,7 @@ class Image2Sketch(Method):
             default=848,
             options=(304, 424, 600, 848, 1272, 1696),
             label="Resolution",
-            help="Pixels of the longer side that it draws at: more give thinner lines, more detail.",
+            help="Pixels of the longer side when it draws: more give thinner lines, more detail.",
         ),
         Slider(
             name="softctr",
@@ -452,7 +452,7 @@ class Image2Sketch(Method):
         if clean != "off":
             lines = clean_lines(lines, width_px=LINE_PX if clean == "redraw" else None)
         sketch = image.resize_ink(lines, drawing.size)
-        facts = [f"drawn at {size[1]} × {size[0]} px", f"object {alpha.mean() / 255:.0%}"]
+        facts = [f"drawn at {size[1]} x {size[0]} px", f"object {alpha.mean() / 255:.0%}"]
         strokes = None
         if vec_switch:
             strokes = _scale_strokes(
@@ -678,9 +678,11 @@ def correct_mask(mask: np.ndarray, photo: np.ndarray, marks: np.ndarray) -> np.n
         _, parts = cv2.connectedComponents(changed.astype(np.uint8), connectivity=4)
         after[mark | (changed & np.isin(parts, np.unique(parts[mark])))] = value
     is_new = _measure_way(after != before) < RAMP_PX
-    change = np.where(is_new, after, share).astype(np.float32) - share
-    change = _enlarge(cv2.GaussianBlur(change, (0, 0), 0.8), mask.shape)
-    return _keep_marks(np.clip(mask + change, 0, 1), marks)
+    softened, share_new = (
+        _enlarge(cv2.GaussianBlur(plane.astype(np.float32), (0, 0), sigma_px), mask.shape)
+        for plane, sigma_px in ((after, 0.8), (is_new, 2.0))
+    )
+    return _keep_marks(mask + share_new * (softened - mask), marks)
 
 
 def _shrink_marked(
