@@ -107,7 +107,8 @@ def trace(lines: np.ndarray, *, tolerance_px: float = 1.0) -> Strokes:
     width = _measure_width(ink)
     skeleton = skeletonize(ink.astype(bool))
     area, pen_px = _find_areas(ink, width, skeleton)
-    paths = _join(_prune(_follow(skeleton & (area == 0), width)))
+    width = cv2.dilate(width, np.ones((3, 3)))  # a skeleton may lie beside the middle
+    paths = _join(_prune(_follow(skeleton & (area == 0), width, _measure_depth(ink))))
     paths = [_extend(path, ink) for path in paths]
     paths += _outline(area, pen_px)
     strokes = _fit_paths(paths, tolerance_px)
@@ -153,16 +154,19 @@ def _find_areas(
     An area is much wider than this drawing's lines are, or than a pen could be on this page.
     """
     usual = float(np.median(width[skeleton]))
-    limit = min(max(2 * usual, 6), max(math.sqrt(ink.size) / 16, 6))
+    limit = min(max(2 * usual, 6), max(max(ink.shape) / 16, 6))
     core = (width > limit).astype(np.uint8)
     if not core.any():
         return core, usual
     reach = cv2.distanceTransform(1 - core, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     area = ((reach <= limit / 2 + 0.5) & (ink > 0)).astype(np.uint8)
-    return area, min(max(usual, 2), limit / 2)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(area, connectivity=8)
+    is_kept = stats[:, cv2.CC_STAT_AREA] >= 1.5 * limit**2  # smaller ones are dots or junctions
+    is_kept[0] = False
+    return is_kept[labels].astype(np.uint8), min(max(usual, 2), limit / 2)
 
 
-def _follow(skeleton: np.ndarray, width: np.ndarray) -> list[_Path]:
+def _follow(skeleton: np.ndarray, width: np.ndarray, depth: np.ndarray) -> list[_Path]:
     """Return the edges of the skeleton's graph, from junction to junction or free end.
 
     Diagonal neighbors that share a neighbor are not linked, so that a staircase is no junction.
@@ -183,7 +187,7 @@ def _follow(skeleton: np.ndarray, width: np.ndarray) -> list[_Path]:
     spots = np.zeros(skeleton.shape, np.uint8)
     spots[rows[is_node], columns[is_node]] = 1
     node = (cv2.connectedComponents(spots, connectivity=8)[1][rows, columns] - 1).tolist()
-    points = np.stack([columns + 0.5, rows + 0.5, width[rows, columns]], axis=1)
+    points = np.column_stack([_find_middle(rows, columns, depth), width[rows, columns]])
     neighbors = [[other for other in row if other >= 0] for row in links.tolist()]
     is_used = bytearray(len(rows))
 
@@ -209,6 +213,24 @@ def _follow(skeleton: np.ndarray, width: np.ndarray) -> list[_Path]:
     by_degree = np.argsort((links >= 0).sum(axis=1), kind="stable").tolist()  # loops come last
     paths += [walk(-1, first) for first in by_degree if node[first] < 0 and not is_used[first]]
     return _merge_nodes(paths)
+
+
+def _find_middle(rows: np.ndarray, columns: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Return the middle of the ink (n, 2) at pixels of its skeleton: half a pixel off at most.
+
+    Across a line the depth is a roof of slope 1, so it tells how far away its ridge is.
+    """
+    padded = np.pad(depth, 1)
+    slope = np.stack(
+        [
+            padded[rows + 1, columns + 2] - padded[rows + 1, columns],
+            padded[rows + 2, columns + 1] - padded[rows, columns + 1],
+        ],
+        axis=1,
+    )
+    steepness = np.maximum(1e-9, np.hypot(*slope.T))[:, None]
+    shift = slope / steepness * np.minimum(0.5, np.abs(slope).max(axis=1, keepdims=True) / 2)
+    return np.column_stack([columns, rows]) + 0.5 + shift
 
 
 def _merge_nodes(paths: list[_Path]) -> list[_Path]:
@@ -286,13 +308,14 @@ def _join(paths: list[_Path]) -> list[_Path]:
         turns = []
         for i, first in enumerate(headings):
             for j in range(i + 1, len(joined)):
-                turn = math.pi - math.acos(float(np.clip(first @ headings[j], -1, 1)))
+                turn = _measure_turn(first, headings[j])
                 if turn < _SHARPEST_TURN or len(joined) == 2:
                     turns.append((round(turn, 6), i, j))
-        for turn, i, j in sorted(turns):
+        for _, i, j in sorted(turns):
             if joined[i] not in mates and joined[j] not in mates:
                 mates[joined[i]], mates[joined[j]] = joined[j], joined[i]
-                straight |= {joined[i], joined[j]} if turn < _SHARPEST_TURN else set()
+                if -float(headings[i][1] @ headings[j][1]) > math.cos(_SHARPEST_TURN):
+                    straight |= {joined[i], joined[j]}
     is_used = [False] * len(paths)
 
     def chain(number: int, side: int) -> _Path:
@@ -325,14 +348,22 @@ def _measure_steps(points: np.ndarray) -> np.ndarray:
     return np.hypot(*np.diff(points[:, :2], axis=0).T)
 
 
+def _measure_turn(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the angle by which a pen turns at most that comes out of one end, into another."""
+    come, cross, go = -first[1], second[0] - first[0], second[1]
+    cross = cross / max(1e-9, float(np.hypot(*cross)))
+    cosine = min(float(come @ cross), float(cross @ go), float(come @ go))
+    return math.acos(max(-1.0, min(1.0, cosine)))
+
+
 def _head(path: _Path, side: int) -> np.ndarray:
-    """Return the unit vector into a path from one of its ends, seen from outside the junction."""
+    """Return where an end of a path leaves the ink of its junction, and the unit vector onwards."""
     points = path.points[::-1] if side else path.points
     away = np.hypot(*(points[:, :2] - points[0, :2]).T)
     near = min(int(np.argmax(away >= points[0, 2] / 2)), len(points) - 2)
     far = np.flatnonzero(away >= away[near] + max(5, points[0, 2]))
     vector = points[far[0] if len(far) else -1, :2] - points[near, :2]
-    return vector / max(1e-9, float(np.hypot(*vector)))
+    return np.stack([points[near, :2], vector / max(1e-9, float(np.hypot(*vector)))])
 
 
 def _cut_ends(path: _Path, is_start: bool, is_end: bool) -> np.ndarray:
@@ -346,6 +377,7 @@ def _cut_ends(path: _Path, is_start: bool, is_end: bool) -> np.ndarray:
     is_outside = (length >= reach[0] * is_start) & (length <= length[-1] - reach[1] * is_end)
     points = path.points.copy()
     reach = np.minimum(0.4 * length[-1], 1 + 0.75 * path.points[[0, -1], 2])
+    reach = np.where(np.array(path.nodes) >= 0, reach, 0)
     is_calm = (length >= reach[0]) & (length <= length[-1] - reach[1])
     if is_calm.any():
         points[:, 2] = np.interp(length, length[is_calm], points[is_calm, 2])
@@ -362,28 +394,32 @@ def _space_evenly(points: np.ndarray) -> np.ndarray:
 
 
 def _extend(path: _Path, ink: np.ndarray) -> _Path:
-    """Return ``path`` with its free ends so far out that the round cap reaches the ink's end."""
+    """Return ``path`` with free ends where the pen's round tip just reaches the ink's end."""
     points = path.points
     if len(points) < 2 or path.is_closed():
         return path
     half_px = float(np.median(points[:, 2])) / 2
+    most_cut = (len(points) - 1) // 2
     for side in (0, 1):
         if path.nodes[side] >= 0:
             continue
         ordered = points[::-1] if side else points
+        ordered = ordered[min(most_cut, 1 + round(half_px)) :]  # a skeleton's tip is bent
         inner = ordered[min(len(ordered) - 1, round(max(4, 3 * half_px)))]
         heading = ordered[0, :2] - inner[:2]
         heading /= max(1e-9, np.hypot(*heading))
-        steps = np.arange(0, 3 * half_px + 1, 0.5)
-        x, y = (ordered[0, :2, None] + heading[:, None] * steps).astype(int)
-        is_inside = (x >= 0) & (y >= 0) & (x < ink.shape[1]) & (y < ink.shape[0])
-        is_ink = is_inside & (ink[y * is_inside, x * is_inside] > 0)
+        steps = np.arange(0, 4 * half_px + 2, 0.5)
+        x, y = np.floor(ordered[0, :2, None] + heading[:, None] * steps).astype(int)
+        is_ink = (x >= 0) & (y >= 0) & (x < ink.shape[1]) & (y < ink.shape[0])
+        is_ink[is_ink] = ink[y[is_ink], x[is_ink]] > 0
         free_px = steps[-1] if is_ink.all() else steps[np.argmin(is_ink)] - 0.25
         further_px = free_px - half_px
         if further_px > 0.25:
             end = np.array([*(ordered[0, :2] + heading * further_px), ordered[0, 2]])
             added = np.linspace(end, ordered[0], 1 + math.ceil(further_px))[:-1]
             ordered = np.concatenate([added, ordered])
+        elif further_px < -1:  # a blot whose ends are narrower than its middle
+            ordered = ordered[min(most_cut, round(-further_px)) :]
         points = ordered[::-1] if side else ordered
     return replace(path, points=points)
 
@@ -443,7 +479,7 @@ def _hatch(area: np.ndarray, pen_px: float) -> list[Stroke]:
             ends = [(start, rows[number]), (stop, rows[number])]
             corners += ends[::-1] if len(corners) % 4 else ends
         at = np.array(corners) @ back[:, :2].T + back[:, 2] + 0.5
-        if len(chain) > 1 or corners[1][0] - corners[0][0] >= pen_px:
+        if len(chain) > 1 or corners[1][0] - corners[0][0] >= 1:
             strokes.append(_draw_polygon(at, 1.6 * pen_px))
     return strokes
 
@@ -467,7 +503,9 @@ def _fit_paths(paths: list[_Path], tolerance_px: float) -> list[Stroke]:
     widths = []
     for path in paths:
         for points in _split_width(path.points):
-            width_px = _round_width(np.median(points[:, 2]))
+            width = points[:, 2]
+            is_blot = len(points) < width.max()  # its middle is what is seen
+            width_px = _round_width(width.max() if is_blot else np.median(width))
             if len(points) == 1:
                 dot = points[:, :2].astype(np.float32)
                 strokes.append(Stroke(points=dot, width_px=width_px))
@@ -531,7 +569,33 @@ def _split_corners(points: np.ndarray) -> list[np.ndarray]:
         bounds = [0, *sorted(corner - first for corner in corners)[1:], len(ring) - 1]
     else:
         ring, bounds = at, [0, *sorted(corners), len(at) - 1]
+    ring = ring.copy()
+    closed = [0] if is_loop and corners else []
+    for corner in [*bounds[1:-1], *closed]:
+        _sharpen(ring, corner, reach)
     return [ring[first : last + 1] for first, last in itertools.pairwise(bounds)]
+
+
+def _sharpen(points: np.ndarray, corner: int, reach: int) -> None:
+    """Move the points around a corner out to where its two legs meet: a skeleton cuts corners."""
+    count = len(points) - 1  # of a loop, whose last point is its first
+    half = reach // 2
+    if corner == 0:
+        before, after = points[[count - reach, count - half]], points[[reach, half]]
+    else:
+        far = np.clip([corner - reach, corner + reach], 0, count)
+        before, after = points[[far[0], corner - half]], points[[far[1], corner + half]]
+    legs = np.stack([before[1] - before[0], after[0] - after[1]], axis=1)
+    if abs(np.linalg.det(legs)) < 0.1 * np.prod(np.hypot(*legs)):
+        return
+    along, _ = np.linalg.solve(legs, after[0] - before[0])
+    tip = before[0] + along * legs[:, 0]
+    if along < 1 or np.hypot(*(tip - points[corner])) > 0.4 * reach:
+        return
+    share = np.linspace(0, 1, half + 1)[:, None]
+    for step in range(half + 1):
+        points[corner + step] = tip + share[step] * (after[1] - tip)
+        points[(corner or count) - step] = tip + share[step] * (before[1] - tip)
 
 
 def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
