@@ -149,14 +149,15 @@ def crop(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mirror, turn a little, and take a part of photo and mask, at least half of the object in it.
 
-    The part's sides are ``smallest`` to all of the picture's, of any aspect up to 4 to 3, and it
-    comes out at the picture's size.
+    The part's sides are ``smallest`` to all of the picture's, of any aspect up to 4 to 3, often
+    nearly all; it comes out at the picture's size.
     """
     height, width = mask.shape
     whole = cv2.countNonZero(mask)
     matrix = np.eye(2, 3)
     for _ in range(6):
-        sides = rng.uniform(smallest, 1.0) * rng.uniform(0.87, 1.15, 2)
+        share = 1.0 if rng.random() < 0.25 else rng.uniform(smallest, 1.0)
+        sides = share * rng.uniform(0.87, 1.15, 2)
         sides = np.minimum(sides, 1) * (width, height)
         corner = rng.uniform(0, 1, 2) * ((width, height) - sides)
         part = tuple(slice(int(a), int(np.ceil(a + b))) for a, b in zip(corner, sides, strict=True))
