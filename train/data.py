@@ -54,6 +54,36 @@ def open_pictures(
     return Pictures(data, split, size_px=size_px, **options)
 
 
+def open_several(
+    sources: Sequence[str],
+    split: str,
+    *,
+    size_px: int,
+    columns: Sequence[Mapping[str, str]] = (),
+    **options: object,
+) -> Joined:
+    """Return the pictures of all ``sources``, or :class:`Drawings` where there are none.
+
+    ``columns`` are those of each source, in order, or of all.
+
+    Raises:
+        S2IError: as :class:`Pictures`, or there are more or fewer columns than sources.
+    """
+    if len(columns) not in (0, 1, len(sources)) and sources:
+        raise S2IError(
+            f"{len(columns)} columns were named for {len(sources)} folders or zips: name one for "
+            "all, or one for each."
+        )
+    each = list(columns) if len(columns) == len(sources) else [*columns, {}][:1] * len(sources)
+    return Joined(
+        [
+            Pictures(source, split, size_px=size_px, columns=chosen, **options)
+            for source, chosen in zip(sources, each, strict=True)
+        ]
+        or [Drawings(split, size_px=size_px)]
+    )
+
+
 def augment(
     sample: Sample, rng: np.random.Generator, *, amount: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -175,6 +205,8 @@ class Pictures(Sequence[Sample]):
         size_px: int,
         memory: bool = True,
         columns: Mapping[str, str] | None = None,
+        parts: Sequence[str] = tuple(COLUMNS),
+        squash: bool = False,
     ) -> None:
         """Decode every picture once; broken ones are named on stderr and left out.
 
@@ -186,13 +218,15 @@ class Pictures(Sequence[Sample]):
             columns: which column of meta.csv holds "photo", "lines" or "mask", e.g.
                 ``{"photo": "flat"}``; an empty name leaves the choice to the defaults. Rows with an
                 empty photo cell are left out.
+            parts: which of "lines" and "mask" are read beside the photo, where there are any.
+            squash: bring the whole picture to a square instead of cutting one out.
 
         Raises:
             S2IError: no such path, not a zip, no pictures in it, or no such column.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
-        self.size_px = size_px
+        self.size_px, self.parts, self.squash = size_px, parts, squash
         self._files = open_files(source)
         self._rows = _of_split(read_rows(self._files, columns), split)
         self._samples: list[Sample] | None = None
@@ -228,6 +262,11 @@ class Pictures(Sequence[Sample]):
         """Return the number of readable pictures."""
         return len(self._rows)
 
+    @property
+    def names(self) -> list[str]:
+        """The path of each picture within its folder or zip."""
+        return [row.photo for row in self._rows]
+
     def __getitem__(self, index: int) -> Sample:
         """Return one sample."""
         return (
@@ -235,13 +274,19 @@ class Pictures(Sequence[Sample]):
         )
 
     def _decode(self, row: Row) -> Sample:
+        size = self.size_px, self.size_px
+        lines, mask = (
+            getattr(row, part) if part in self.parts else None for part in ("lines", "mask")
+        )
+
         def read(name: str) -> np.ndarray:
-            return image.read_photo(self._files.read(name))
+            photo = image.read_photo(self._files.read(name))
+            return photo if self.squash else image.crop_square(photo, min(photo.shape[:2]))
 
         return Sample(
-            photo=image.crop_square(read(row.photo), self.size_px),
-            lines=shrink_lines(read(row.lines), self.size_px) if row.lines else None,
-            mask=_shrink_mask(read(row.mask), self.size_px) if row.mask else None,
+            photo=image.resize(read(row.photo), size),
+            lines=shrink_lines(read(lines), self.size_px) if lines else None,
+            mask=_shrink_mask(read(mask), size) if mask else None,
             label=row.label,
             name=row.photo,
         )
@@ -250,11 +295,11 @@ class Pictures(Sequence[Sample]):
 def shrink_lines(photo: np.ndarray, size_px: int) -> np.ndarray:
     """Return a picture of lines as (size_px, size_px) greys in which thin lines stay dark."""
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    return image.resize_ink(image.crop_square(grey, min(grey.shape)), (size_px, size_px))
+    return image.resize_ink(grey, (size_px, size_px))
 
 
-def _shrink_mask(photo: np.ndarray, size_px: int) -> np.ndarray:
-    grey = image.crop_square(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), size_px)
+def _shrink_mask(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    grey = image.resize(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), size)
     return np.where(grey >= 128, 255, 0).astype(np.uint8)
 
 
@@ -316,6 +361,35 @@ def _of_split(rows: list[Row], split: str) -> list[Row]:
         return [] if split == "val" else rows
     wanted = {"train": range(28), "val": (28,), "test": (29,)}[split]
     return [row for index, row in enumerate(rows) if index % 30 in wanted]
+
+
+class Joined(Sequence[Sample]):
+    """Several sets of pictures, one after the other."""
+
+    def __init__(self, parts: Sequence[Sequence[Sample]]) -> None:
+        """Join ``parts``; empty ones do no harm."""
+        self.parts = parts
+        self._ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        """Return the number of all pictures."""
+        return int(self._ends[-1])
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all pictures that have one in their folder or zip; "" for drawings."""
+        return [
+            name
+            for part in self.parts
+            for name in (part.names if isinstance(part, Pictures) else [""] * len(part))
+        ]
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one sample."""
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.parts[part][index - int(self._ends[part]) + len(self.parts[part])]
 
 
 class Drawings(Sequence[Sample]):

@@ -26,7 +26,7 @@ import signal
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
@@ -160,10 +160,17 @@ class Trainer(Protocol):
         return {}
 
 
-def fall_by_cosine(optimizer: torch.optim.Optimizer, rate: float, progress: float) -> None:
-    """Set a learning rate that falls by a cosine from ``rate`` to a tenth at ``progress`` 1."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate * (0.55 + 0.45 * math.cos(math.pi * progress))
+def fall_by_cosine(
+    optimizer: torch.optim.Optimizer, rate: float | Sequence[float], progress: float
+) -> None:
+    """Set a learning rate that falls by a cosine from ``rate`` to a tenth at ``progress`` 1.
+
+    ``rate`` is one for all or one for each group of parameters.
+    """
+    groups = optimizer.param_groups
+    rates = rate if isinstance(rate, Sequence) else [rate] * len(groups)
+    for group, first in zip(groups, rates, strict=True):
+        group["lr"] = first * (0.55 + 0.45 * math.cos(math.pi * progress))
 
 
 # -- settings --------------------------------------------------------------------------------------
@@ -217,13 +224,15 @@ def parse(
     parser.add_argument("--recipe", type=Path, help="TOML file with any of the settings below")
     kinds = _kinds(config_class)
     for each in fields(config_class):
-        default = "" if each.default is None else f" (default: {each.default})"
+        default = "" if each.default in (None, ()) else f" (default: {each.default})"
         options: dict[str, Any] = {
             "help": each.metadata["help"].replace("%", "%%") + default,
             "default": argparse.SUPPRESS,
         }
         if kinds[each.name] is bool:
             options["action"] = argparse.BooleanOptionalAction
+        elif kinds[each.name] is tuple:
+            options |= {"nargs": "+", "action": _StoreTuple, "metavar": each.name.upper()}
         else:
             options |= {"type": kinds[each.name], "choices": each.metadata["choices"] or None}
             options["metavar"] = None if options["choices"] else each.name.upper()
@@ -247,22 +256,32 @@ def read_recipe(config_class: type[RunConfig], path: Path) -> dict[str, Any]:
                 f"recipe '{path}' has an unknown key '{key}'; known are: {', '.join(kinds)}."
             )
         kind = kinds[key]
-        accepted = {float: (int, float), Path: (str,)}.get(kind, (kind,))
+        accepted = {float: (int, float), Path: (str,), tuple: (list,)}.get(kind, (kind,))
         is_wrong = not isinstance(value, accepted) or isinstance(value, bool) != (kind is bool)
+        is_wrong |= kind is tuple and not all(isinstance(each, str) for each in value)
         if is_wrong or (choices[key] and value not in choices[key]):
-            wanted = f"one of {', '.join(choices[key])}" if choices[key] else kind.__name__
+            wanted = "a list of strings" if kind is tuple else kind.__name__
+            wanted = f"one of {', '.join(choices[key])}" if choices[key] else wanted
             raise S2IError(f"recipe '{path}': {key} must be {wanted}, got {value!r}.")
         values[key] = kind(value)
     return values
 
 
 def _kinds(config_class: type[RunConfig]) -> dict[str, type]:
-    """Return each setting's type; that of ``int | None`` is int."""
+    """Return each setting's type; that of ``int | None`` is int, of ``tuple[str, ...]`` tuple."""
     kinds = {}
     for name, hint in get_type_hints(config_class).items():
         is_optional = get_origin(hint) is UnionType
         kinds[name] = next(kind for kind in get_args(hint) if kind) if is_optional else hint
+        kinds[name] = get_origin(kinds[name]) or kinds[name]
     return kinds
+
+
+class _StoreTuple(argparse.Action):
+    """Keeps the values of an option that takes several as a tuple."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        setattr(namespace, self.dest, tuple(values))
 
 
 def main(
@@ -750,7 +769,8 @@ def train(trainer: Trainer, config: RunConfig) -> Path:
     run.load() if config.resume else run.begin(trainer.phases[0])
     draws = trainer.dataset("train")
     if not len(draws):
-        raise S2IError(f"'{config.data}' has no pictures to train on: its train split is empty.")
+        names = config.data if isinstance(config.data, str) else "', '".join(config.data or ())
+        raise S2IError(f"'{names}' has no pictures to train on: its train split is empty.")
     loader = _loader(draws, config, accelerator, run.images_seen)
 
     total, first = run.ends[-1], run.images_seen

@@ -4,11 +4,12 @@
     python train/evaluate.py autopainter.cartoon --data avatars256.zip --write-manifest
     python train/evaluate.py runs/faces/ema.safetensors --data FOLDER --limit 200 --out out/trial
 
-Every picture of the split is cut to its centered square and brought to the weight's size; what is
-given in pixels below holds at 128 px and grows with the size. All randomness comes from the seed
-and the picture's number, so that two weights are asked the same questions. Means stand with their
-95 % bootstrap intervals over the pictures. What is measured depends on the method; ``--help``
-shows all protocols, each the docstring of its file in ``train/protocols``.
+Every picture of the split is cut to its centered square and brought to the weight's size, unless
+the protocol says else; what is given in pixels below holds at 128 px and grows with the size. All
+randomness comes from the seed and the picture's number, so that two weights are asked the same
+questions. Means stand with their 95 % bootstrap intervals over the pictures. What is measured
+depends on the method; ``--help`` shows all protocols, each the docstring of its file in
+``train/protocols``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from s2i.errors import S2IError
 from s2i.methods.base import Drawing, Result, last_of
 from train import publish
 from train.data import SPLITS, Pictures, Sample
-from train.protocols import autopainter, contextual, pirec, pix2pix
+from train.protocols import autopainter, contextual, image2sketch, masknet, pirec, pix2pix
 from train.protocols.base import LINES, Report, Task
 
 PROTOCOLS: dict[str, ModuleType] = {
@@ -41,6 +42,8 @@ PROTOCOLS: dict[str, ModuleType] = {
     "autopainter": autopainter,
     "pix2pix": pix2pix,
     "contextual": contextual,
+    "image2sketch": image2sketch,
+    "masknet": masknet,
 }
 """One module a method: ``evaluate`` scores a task, the docstring says what is measured and how."""
 
@@ -80,7 +83,7 @@ def evaluate(
         data: folder or zip of pictures.
         split: of the data set.
         limit: the first so many pictures only.
-        size_px: of a side; what the weight was trained on, else 128.
+        size_px: of a side; what the weight was trained on, else the protocol's ``SIZE_PX``, 128.
         columns: which column of meta.csv holds "photo" or "lines"; see :class:`Pictures`.
         lines: a key of ``LINES``: the data's own where it has any, XDoG's, or XDoG's of the picture
             at twice the size, shrunk. PI-REC's protocol draws its own.
@@ -97,12 +100,21 @@ def evaluate(
             f"there is no protocol for {loaded.method.title} yet; there is one for "
             f"{', '.join(PROTOCOLS)}."
         )
-    size_px = size_px or loaded.method.kwargs.get("size_px", 128)
+    protocol = PROTOCOLS[loaded.method.name]
+    own_px = getattr(protocol, "SIZE_PX", 128)
+    size_px = size_px or loaded.method.kwargs.get("size_px", own_px)
     if lines not in LINES:
         raise S2IError(f"there are no lines '{lines}': choose one of {', '.join(LINES)}.")
     opened_px = 2 * size_px if lines == "xdog2x" else size_px
     pictures, training = (
-        Pictures(data, part, size_px=opened_px, memory=False, columns=columns)
+        Pictures(
+            data,
+            part,
+            size_px=opened_px,
+            memory=False,
+            columns=columns,
+            squash=getattr(protocol, "IS_SQUASHED", False),
+        )
         for part in (split, "train")
     )
     samples = list(_Lined(pictures, lines)[:limit])
@@ -118,7 +130,7 @@ def evaluate(
         with weights.inference(loaded.device):
             return loaded.method.act(name, Drawing(), photos, **controls)
 
-    return PROTOCOLS[loaded.method.name].evaluate(
+    return protocol.evaluate(
         Task(
             run=_make_runner(loaded),
             samples=samples,

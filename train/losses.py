@@ -54,7 +54,8 @@ def _distilled() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _fetch_torchvision(weights: str) -> dict[str, Tensor]:
+def fetch_torchvision(weights: str) -> dict[str, Tensor]:
+    """Return the tensors that torchvision publishes as ``weights``, from its cache or network."""
     import torchvision
 
     entry = torchvision.models.get_weight(weights)
@@ -90,14 +91,14 @@ BACKBONES = {
     # relu1_1 .. relu5_1; style: relu2_2, 3_4, 4_4, 5_2 (the paper's)
     "vgg19": Backbone(
         lambda: _vgg("vgg19"),
-        lambda: _fetch_torchvision("VGG19_Weights.IMAGENET1K_V1"),
+        lambda: fetch_torchvision("VGG19_Weights.IMAGENET1K_V1"),
         (1, 6, 11, 20, 29),
         (8, 17, 26, 31),
     ),
     # the same names; style: relu2_2, 3_3, 4_3, 5_2
     "vgg16": Backbone(
         lambda: _vgg("vgg16"),
-        lambda: _fetch_torchvision("VGG16_Weights.IMAGENET1K_V1"),
+        lambda: fetch_torchvision("VGG16_Weights.IMAGENET1K_V1"),
         (1, 6, 11, 18, 25),
         (8, 15, 22, 27),
     ),
@@ -105,7 +106,7 @@ BACKBONES = {
     # the seven slices of LPIPS-squeeze
     "squeezenet": Backbone(
         _squeezenet,
-        lambda: _fetch_torchvision("SqueezeNet1_1_Weights.IMAGENET1K_V1"),
+        lambda: fetch_torchvision("SqueezeNet1_1_Weights.IMAGENET1K_V1"),
         (1, 4, 7, 9, 10, 11, 12),
         (4, 7, 10, 12),
     ),
@@ -354,3 +355,32 @@ def total_variation(pictures: Tensor, *, power: int = 1) -> Tensor:
     """
     steps = (pictures.diff(dim=-1), pictures.diff(dim=-2))
     return torch.stack([step.abs().pow(power).mean() for step in steps]).sum()
+
+
+def split_l1(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean absolute differences on paper and on ink, of ink in [0, 1]: each over its own mass.
+
+    With t the target's ink: sum (1 - t)|o - t| / sum (1 - t), and sum t|o - t| / sum t. So a few
+    lines on a page count as much as the page; a mass below a thousandth of the pixels counts as
+    that.
+
+    >>> split_l1(torch.tensor([0.5, 0.5, 0.5, 0.0]), torch.tensor([0.0, 0.0, 0.0, 1.0]))
+    (tensor(0.5000), tensor(1.))
+    """
+    difference, least = (output - target).abs(), target.numel() / 1000
+    return tuple(
+        (mass * difference).sum() / mass.sum().clamp(min=least) for mass in (1 - target, target)
+    )
+
+
+def dice(output: Tensor, target: Tensor) -> Tensor:
+    """Soft Dice distance of masks (N, 1, H, W) in [0, 1], each picture's own, then their mean.
+
+    sum |o - t| / sum (o + t): what 1 - Dice is of hard masks, and 0 for equal soft ones only (Wang
+    and Blaschko, "Jaccard Metric Losses", 2023).
+
+    >>> dice(torch.tensor([[[[1.0, 1.0, 0.0]]]]), torch.tensor([[[[1.0, 0.0, 0.0]]]])).item()
+    0.3333...
+    """
+    apart = (output - target).abs().flatten(1).sum(1)
+    return (apart / (output + target).flatten(1).sum(1).clamp(min=1e-3)).mean()

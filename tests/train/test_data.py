@@ -7,7 +7,7 @@ import pytest
 
 from s2i import image
 from s2i.errors import S2IError
-from train.data import Drawings, Pictures, open_pictures, shrink_lines
+from train.data import Drawings, Joined, Pictures, open_pictures, open_several, shrink_lines
 from train.scenes import SCENES
 
 
@@ -181,6 +181,36 @@ def test_thin_lines_survive_shrinking():
     assert small[:, 2].max() <= 3  # 1 px of 4 left a quarter of the ink
     assert small[:, 10:12].max() == 0 and small[:, 5:9].min() == 255
     assert np.array_equal(shrink_lines(page, 64), page[..., 0])
+
+
+def test_a_whole_picture_is_squashed(tmp_path):
+    wide = np.hstack([picture(0, 20, 30), picture(200, 20, 30)])
+    image.write(tmp_path / "wide.png", wide)
+    image.write(tmp_path / "mask.png", wide)
+    (tmp_path / "meta.csv").write_text("path,mask\nwide.png,mask.png\n")
+    (sample,) = Pictures(tmp_path, "train", size_px=16, squash=True)
+    assert (sample.photo[:, :7] < 9).all() and (sample.photo[:, 9:] > 190).all()
+    assert (sample.mask[:, :8] == 0).all() and (sample.mask[:, 8:] == 255).all()
+    (alone,) = Pictures(tmp_path, "train", size_px=16, squash=True, parts=())
+    assert alone.mask is None and (alone.photo == sample.photo).all()
+
+
+def test_several_sources_come_one_after_the_other(tmp_path):
+    for name, count in (("one", 2), ("two", 3)):
+        for number in range(count):
+            image.write(tmp_path / name / f"{number}.png", picture(10 * count + number))
+    sources = [str(tmp_path / "one"), str(tmp_path / "two")]
+    joined = open_several(sources, "train", size_px=8)
+    assert joined.names == ["0.png", "1.png", "0.png", "1.png", "2.png"]
+    assert [int(sample.photo[0, 0, 0]) for sample in joined] == [20, 21, 30, 31, 32]
+    assert len(open_several(sources, "val", size_px=8)) == 0
+    with pytest.raises(IndexError):
+        joined[5]
+    with pytest.raises(S2IError, match="3 columns were named for 2 folders or zips"):
+        open_several(sources, "train", size_px=8, columns=[{}] * 3)
+    drawn = open_several((), "train", size_px=8)
+    assert len(drawn) == 4096 and drawn.names[0] == ""
+    assert len(Joined([[], joined, []])) == 5 and Joined([[], joined])[4].photo[0, 0, 0] == 32
 
 
 def test_drawings_depend_on_seed_split_and_index_alone():

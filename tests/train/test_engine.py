@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -348,6 +349,38 @@ def test_wrong_recipes(tmp_path, text, sentence, capsys):
     argv = ["--recipe", str(recipe)]
     assert engine.main(RunConfig, lambda config: None, argv=argv) == 2
     assert sentence in capsys.readouterr().err
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeveralConfig(RunConfig):
+    data: tuple[str, ...] = engine.setting((), "folders")
+
+
+def test_a_setting_may_take_several_values(tmp_path, capsys):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('data = ["a", "b"]')
+    assert parse(SeveralConfig, []).data == ()
+    assert parse(SeveralConfig, ["--recipe", str(recipe)]).data == ("a", "b")
+    argv = ["--recipe", str(recipe), "--data", "c.zip", "", "d", "--batch", "3"]
+    assert parse(SeveralConfig, argv).data == ("c.zip", "", "d")
+    for text in ('data = "a"', "data = [1]"):
+        recipe.write_text(text)
+        with pytest.raises(S2IError, match="data must be a list of strings"):
+            parse(SeveralConfig, ["--recipe", str(recipe)])
+    with pytest.raises(SystemExit):
+        parse(SeveralConfig, ["--help"])
+    assert "--data DATA [DATA ...]" in capsys.readouterr().out
+
+
+def test_groups_of_parameters_fall_from_rates_of_their_own():
+    parameters = [{"params": [nn.Parameter(torch.zeros(1))]} for _ in range(2)]
+    optimizer = torch.optim.SGD(parameters, lr=1.0)
+    for progress, share in ((0.0, 1.0), (0.5, 0.55), (1.0, 0.1)):
+        engine.fall_by_cosine(optimizer, [2.0, 4.0], progress)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        assert rates == pytest.approx([2 * share, 4 * share])
+        engine.fall_by_cosine(optimizer, 2.0, progress)
+        assert {group["lr"] for group in optimizer.param_groups} == {rates[0]}
 
 
 def test_help_names_every_setting(capsys):

@@ -240,3 +240,32 @@ def test_total_variation_gram_and_matching_by_hand():
     assert matched.item() == 1 + 3
     matched.backward()
     assert real[0].grad is None and fake[0].grad is not None
+
+
+def test_paper_and_ink_count_by_their_own_mass():
+    target = torch.zeros(1, 1, 10, 10)
+    target[..., 0] = 1
+    assert [float(each) for each in losses.split_l1(0 * target, target)] == [0, 1]
+    assert [float(each) for each in losses.split_l1(0 * target + 1, target)] == [1, 0]
+    few, many = (torch.zeros(1, 1, 100, 100) for _ in range(2))
+    few[..., :2], many[..., :50] = 1, 1
+    half = [losses.split_l1(0.5 * page, page)[1] for page in (few, many)]
+    torch.testing.assert_close(half[0], half[1])  # a few lines count as much as a dark page
+    blank = torch.zeros(1, 1, 8, 8)
+    drawn = torch.rand(1, 1, 8, 8, requires_grad=True)
+    on_paper, on_ink = losses.split_l1(drawn, blank)
+    torch.testing.assert_close(on_paper, drawn.mean())
+    assert on_ink == 0
+    (on_paper + on_ink).backward()
+    assert drawn.grad.isfinite().all()
+
+
+def test_dice_is_that_of_hard_masks_and_zero_for_equal_soft_ones():
+    masks = torch.rand(3, 1, 9, 9, generator=torch.Generator().manual_seed(0))
+    assert losses.dice(masks, masks) == 0
+    first, second = (masks > 0.4).float(), (masks > 0.7).float()
+    wanted = [
+        1 - 2 * float((a * b).sum() / (a + b).sum()) for a, b in zip(first, second, strict=True)
+    ]
+    assert losses.dice(first, second).item() == pytest.approx(sum(wanted) / 3)
+    assert losses.dice(0 * masks, 0 * masks) == 0
