@@ -28,7 +28,7 @@ for (const name of [...LAYERS, 'marks']) {
 const view = find('.view'), sheet = find('.sheet'), cursor = find('.cursor');
 
 const page = { width: 0, height: 0, lines: null, colors: null, marks: new ImageData(LONG_SIDE_PX, LONG_SIDE_PX) };
-let photo = null; // {id, url}
+let photo = null; // {id, url, time}
 const hand = {
   layer: 'lines',
   lines: { tool: 'brush', size: { brush: 2, erase: 16 } },
@@ -198,7 +198,7 @@ function clearLayer(name) {
 
 // ---------------------------------------------------------------- the photo and its marks
 
-// Lay a photo {id, url} on its sheet, null for none, with marks on it (a PNG) or without.
+// Lay a photo {id, url, time} on its sheet, null for none, with marks on it (a PNG) or without.
 async function layPhoto(next, { marks: source, isUndoable = true } = {}) {
   let marks = new ImageData(LONG_SIDE_PX, LONG_SIDE_PX);
   if (next) {
@@ -222,7 +222,10 @@ function putPhoto(next) {
   canvas.marks.height = page.marks.height;
   urls.marks = null;
   show('marks');
-  if (photo) find('.photo').src = photo.url;
+  if (photo) {
+    find('.photo').src = photo.url;
+    store.put('photos', photo);
+  }
   showSheet();
   save();
 }
@@ -233,14 +236,15 @@ function showSheet() {
   pad.dataset.sheet = onPhoto() ? 'photo' : 'drawing';
   pad.classList.toggle('is-blank', onPhoto() && !photo);
   pad.classList.toggle('has-marks', onPhoto() && method.reads.includes('marks'));
+  find('.mark-help').textContent = `Green is the object, red is not${method?.live ? '.' : '; then press Paint.'}`;
   find('.drop').textContent = onPhoto() ? 'Drop the photo here' : 'Drop a photo to start from it';
   fit();
   showHistory();
   showHand();
 }
 
-// Return a File as a photo in the browser's store, upright, at most 2048 px long, on white.
-async function keepPhoto(file) {
+// Return a File as a photo: upright, at most 2048 px long, on white; null after a sentence.
+async function readFile(file) {
   const room = await redraw(file, (width, height) => {
     const scale = Math.min(1, PHOTO_SIDE_PX / Math.max(width, height));
     return [width, height].map((length) => Math.max(1, Math.round(length * scale)));
@@ -252,14 +256,12 @@ async function keepPhoto(file) {
   brush.fillRect(0, 0, room.width, room.height);
   const png = file.type === 'image/png' ? room.toDataURL('image/png') : '';
   const url = png && png.length < PNG_CHARS ? png : room.toDataURL('image/jpeg', 0.92);
-  const kept = { id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, url, time: Date.now() };
-  store.put('photos', kept);
-  return kept;
+  return { id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, url, time: Date.now() };
 }
 
 async function openPhoto(file, options) {
-  const kept = await keepPhoto(file);
-  if (kept) await layPhoto(kept, options);
+  const next = await readFile(file);
+  if (next) await layPhoto(next, options);
 }
 
 // The photo of a kept picture, with its marks; false where this browser has it no more.
@@ -855,6 +857,7 @@ function repaint() {
 }
 
 function paintAgain() {
+  if (onPhoto() && !photo) return notice('There is no photo yet: drop one here, or choose one below.');
   again += 1;
   if (isPaused) setPaused(false);
   repaint();
@@ -1130,7 +1133,7 @@ s2i.pad = {
     const missing = LAYERS.filter((layer) => !method.reads.includes(layer));
     const read = method.reads.filter((layer) => TITLES[layer]).map((layer) => TITLES[layer].toLowerCase());
     find('.ignored').textContent = missing.length
-      ? `${method.title} reads ${read.length ? `${read.join(' and ')} only` : 'photos'}` : '';
+      ? read.length ? `${method.title} reads ${read.join(' and ')} only` : 'reads photos' : '';
     showSheet();
     s2i.start?.showExamples();
     s2i.stage?.showMethod(method);

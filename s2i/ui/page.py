@@ -402,7 +402,7 @@ def _make_starter(panels: list[Panel]) -> Callable[..., SketchPad]:
         try:
             photo = _fit_pad(read_photo(_pick(payload, "photo")), image.resize)
             sketch = _pick(payload, "sketch")
-            lines = None if sketch is None else read_ink(read_photo(sketch, name="the sketch"))
+            lines = None if sketch is None else _read_sketch(sketch)
             index = next(
                 (i for i, one in enumerate(panels) if one.method.name == payload.get("method")), 0
             )
@@ -422,6 +422,15 @@ def _make_starter(panels: list[Panel]) -> Callable[..., SketchPad]:
         return SketchPad(cmd={"seq": next(_numbers), **cmd})
 
     return start_from
+
+
+def _read_sketch(url: Any) -> np.ndarray:
+    """Return the lines (H, W) of a picture, dark ones as ink even where they are most of it."""
+    sketch = read_photo(url, name="the sketch")
+    try:
+        return read_ink(sketch)
+    except S2IError:
+        return sketch.min(2)
 
 
 def _fit_pad(

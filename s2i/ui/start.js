@@ -100,7 +100,7 @@ async function openPhoto(source) {
 // Lay the lines of a photo's sketch and the photo's colours on the pad, as its first painter likes.
 function sendSketch(sketch) {
   const url = s2i.pad.photo;
-  if (!url) return;
+  if (!url) return s2i.pad.notice('The photo of this sketch was taken away: undo brings it back.');
   setPhoto(null);
   props.value = { seq: ++seq, method: s2i.pad.painterOf().name, photo: url, sketch };
   trigger('photo');
@@ -177,6 +177,7 @@ async function openCamera() {
     await live.play();
   } catch (error) {
     booth.close();
+    if (error.name === 'AbortError') return; // closed before it began
     const text = NO_CAMERA[error.name] ?? 'The camera did not start: try again, or choose a photo.';
     s2i.pad.notice(text, { isError: true });
   }

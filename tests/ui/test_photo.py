@@ -11,7 +11,7 @@ import fakes
 import numpy as np
 import pytest
 from PIL import Image
-from test_page import Person, ink, png_file
+from test_page import FORGET, Person, ink, png_file
 
 from s2i.vectorize import from_npz
 
@@ -105,15 +105,31 @@ def meet(browser, site):
         assert someone.errors == []
 
 
+@pytest.fixture(scope="module")
+def home(browser):
+    """A browser profile that keeps the page's files, so that opening it again is quick."""
+    context = browser.new_context(viewport={"width": 1300, "height": 800}, accept_downloads=True)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def person(meet):
+def person(home, site):
     """Someone who was never here before."""
-    return meet()
+    someone = Photographer(home, site)
+    someone.open_tab()
+    yield someone
+    someone.page.goto(f"{site}theme.css")
+    someone.page.evaluate(FORGET)
+    someone.page.close()
+    assert someone.errors == []
 
 
 def test_a_photo_lies_on_the_pad_and_three_pictures_come(person):
     assert "A photo goes here" in person.get("blank").inner_text()
-    assert person.get("ignored").inner_text() == "Trace reads photos"
+    assert person.get("ignored").inner_text() == "reads photos"
+    person.click("paint")
+    assert "There is no photo yet" in person.get("notice").inner_text()
     for hidden in ("layer-lines", "canvas-lines", "canvas-colors", "swatches", "strip"):
         assert not person.get(hidden).is_visible()
     person.open(fakes.sun(600, 900))
