@@ -12,6 +12,10 @@ uint8, at the least and most ``detail``; of a method without it, with drawings o
 the trainer's defaults. *page*: from pen-up to the last picture on the screen, with real strokes in
 headless Chromium, and how often the picture is renewed while the pen is down.
 
+A fifth when asked for, ``search``, for Contextual GAN: seconds that the fast search takes to the
+loss at which the original search ends, one candidate each and the original's own loss, and seconds
+of the page's default search.
+
 Each figure stands beside a plain float32 PyTorch loop of the same networks in the same run, and
 beside the floor: 2 x MACs / ceiling, where the ceiling is what a 2048 x 2048 matrix product reaches
 here, measured just before. What networks do for a picture is recorded, forward passes alone, and
@@ -52,11 +56,13 @@ from s2i import image, weights
 from s2i.errors import S2IError
 from s2i.methods import METHODS, find_method
 from s2i.methods.base import Drawing, last_of
+from s2i.methods.contextual import square
 from train import engine
 from train.publish import publish
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 PARTS = ("network", "data", "train", "page")
+EXTRA_PARTS = ("search",)
 SIZES_PX = (256, 512)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -237,6 +243,49 @@ def measure_drawing(bench: Bench, size_px: int, values: Mapping[str, Any]) -> tu
         whole = 1e3 * bench.seconds(run)
     floor = 1e3 * flops / bench.ceilings[bench.precision]
     return flops / 2e9, plain, networks, whole, whole / plain, floor, whole / floor
+
+
+# -- search ----------------------------------------------------------------------------------------
+
+
+def run_search(bench: Bench) -> None:
+    """Time both searches of Contextual GAN for the weight's own examples."""
+    if not hasattr(bench.method, "search"):
+        raise S2IError(f"{bench.method.title} does not search: name a weight of Contextual GAN.")
+    rows = []
+    paths = sorted((EXAMPLES / bench.name).glob("*.lines.png"))
+    for path in paths[: 2 if bench.options.quick else None]:
+        lines = image.on_paper(image.read_layer(path)).mean(2).round().astype(np.uint8)
+        goal = bench.method.read_goal(square(lines))
+        slow, slow_seconds = time_search(bench, goal, preset="seed", count=1)
+        fast, fast_seconds = time_search(bench, goal, loss="kl", count=1, until=slow)
+        drawing = Drawing(lines=lines)
+        with weights.inference(bench.device):
+            default = bench.seconds(lambda one=drawing: last_of(bench.method.run(one)), repeats=2)
+        name = path.name.partition(".")[0]
+        rows.append((name, slow, slow_seconds, fast, fast_seconds, fast_seconds / slow_seconds,
+                     default))  # fmt: skip
+    numbers = np.array([row[1:] for row in rows])
+    write_table(
+        "drawing | original: loss | s | fast: loss | s to the original's loss | fast/original | "
+        "8 candidates by default s",
+        [*rows, ("median", *np.median(numbers, axis=0).tolist())],
+    )
+
+
+def time_search(
+    bench: Bench, goal: torch.Tensor, *, until: float = -np.inf, **settings: Any
+) -> tuple[float, float]:
+    """Return loss and seconds of a search that may stop at a loss of ``until``.
+
+    Infinite seconds where it ends above it.
+    """
+    start = bench.now()
+    for found in bench.method.search(goal, **settings):
+        loss, seconds = found.curve[-1], bench.now() - start
+        if loss <= until:
+            return loss, seconds
+    return loss, seconds if until == -np.inf else np.inf
 
 
 # -- data and training -----------------------------------------------------------------------------
@@ -430,16 +479,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS + EXTRA_PARTS)}"
+    )
     parser.add_argument("--quick", action="store_true", help="few repeats: does it run?")
     parser.add_argument("--weights", help="a name in the manifest (default: the first)")
     parser.add_argument("--method", help="its first weight; random numbers where it has none")
     parser.add_argument("--data", help="pictures for data and train (default: own drawings)")
     parser.add_argument("--device", help="cpu, cuda, mps (default: the fastest there is)")
     options = parser.parse_args()
-    if unknown := set(options.parts) - set(PARTS):
+    if unknown := set(options.parts) - {*PARTS, *EXTRA_PARTS}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     runs = {"network": run_network, "data": run_data, "train": run_train, "page": run_page}
+    runs |= {"search": run_search}
     try:
         bench = Bench(options)
         print(bench.describe(), end="\n\n")

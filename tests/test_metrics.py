@@ -169,6 +169,19 @@ def test_distances_of_sets_agree_with_torchmetrics(random):
     assert metrics.frechet_distance(first, first) == pytest.approx(0, abs=1e-9)
 
 
+def test_the_interval_of_kid_holds_kid_and_covers_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    reference = random.normal(0, 1, (2000, 4))
+    far = metrics.kid(random.normal(0.5, 1, (2000, 4)), reference)
+    covered = 0
+    for _ in range(60):
+        first = random.normal(0.5, 1, (50, 4))
+        low, high = metrics.kid_interval(first, reference, count=200)
+        assert low < metrics.kid(first, reference) < high
+        covered += low < far < high
+    assert covered >= 50
+
+
 def test_kid_is_unbiased_for_sets_of_different_size(random):
     draws = [
         metrics.kid(random.normal(0, 1, (20, 4)), random.normal(0, 1, (30, 4))) for _ in range(1000)

@@ -11,7 +11,9 @@ theirs. Sketches are XDoG's at twice the size, then shrunk.
 The original (``recipes/contextual_paper.toml``) is a GAN and nothing else: blotches for a long
 time on a small computer. What ships learns three ways at once (a VAE-GAN, Larsen et al. 2016):
 
-* a posterior, which only training needs, reads a pair; the generator must paint it again;
+* a posterior, which only training needs, reads a pair; the generator must paint it again. What it
+  reads is whitened over the data, so that it lies where random numbers lie: without that, random
+  pairs were stripes (README.md beside this file);
 * a critic judges these and pairs from random numbers, so that those are pictures too: R1, and
   moved, tinted, partly covered pairs, real and painted alike, for small data;
 * the encoder learns from a drawing the mean and spread of the numbers. It sees drawings in three
@@ -19,7 +21,8 @@ time on a small computer. What ships learns three ways at once (a VAE-GAN, Larse
   drawings are in range of the search.
 
 The log's ``watch/collapsed`` is the share of random pairs whose photos differ from the others by
-less than half of what true photos do; ``watch/difference`` is the ratio itself.
+less than half of what true photos do; ``watch/difference`` is the ratio itself. ``watch/frechet``
+is the Fréchet distance of random pairs' photos to true ones, 512 of each, averaged to 8 x 8 px.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 
-from s2i import image
+from s2i import image, metrics
 from s2i.edges import find_lines, xdog
 from s2i.methods.contextual import (
     Contextual,
@@ -88,6 +91,7 @@ class ContextualConfig(RunConfig):
 
 
 R1_EVERY = 4  # on average, and that much heavier
+FRECHET_PICTURES = 512
 
 
 class Draws:
@@ -136,6 +140,46 @@ def draw_by_hand(
     return drawn
 
 
+class Posterior(VectorEncoder):
+    """Reads which numbers may have made a pair: a normal distribution, whitened over the data.
+
+    The layers say means and deviations. These are moved, turned and scaled as their running mean
+    and covariance ask, so that the numbers of all pairs together have mean 0 and covariance 1, as
+    random ones have: what is painted from random numbers is then like what the posterior reads.
+    """
+
+    momentum, least = 0.005, 1e-3
+
+    def __init__(self, *, latent: int, width: int, size_px: int) -> None:
+        """Build for pairs of 1 + 3 channels and ``size_px``, a multiple of 16."""
+        super().__init__(channels=4, out=2 * latent, width=width, size_px=size_px)
+        self.register_buffer("mean", torch.zeros(latent))
+        self.register_buffer("covariance", torch.eye(latent))
+
+    def forward(self, pair: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, 4, S, S) -> mean (N, L), spread (N, L, L), KL to the prior in nats a number (N,).
+
+        A draw is mean + e @ spread for normal e.
+        """
+        mean, deviation = split_moments(super().forward(pair))
+        with torch.autocast(pair.device.type, enabled=False):
+            if self.training:
+                self._observe(mean.detach() + deviation.detach() * torch.randn_like(mean))
+            values, vectors = torch.linalg.eigh(self.covariance)
+            values = values.clamp(min=self.least)
+            whiten = vectors * values.rsqrt() @ vectors.T
+            mean, spread = (mean - self.mean) @ whiten, deviation[:, :, None] * whiten
+            volume = deviation.log().sum(1) - values.log().sum() / 2
+            size = mean.square().sum(1) + spread.square().sum((1, 2)) - mean.shape[1]
+            return mean, spread, (size / 2 - volume) / mean.shape[1]
+
+    @torch.no_grad()
+    def _observe(self, z: Tensor) -> None:
+        away = z - self.mean
+        self.mean.lerp_(z.mean(0), self.momentum)
+        self.covariance.lerp_(away.T @ away / len(z), self.momentum)
+
+
 class ContextualTrainer(engine.Trainer):
     """Networks, phase and losses of Contextual GAN."""
 
@@ -156,8 +200,8 @@ class ContextualTrainer(engine.Trainer):
         self.networks = {name: getattr(self.method, name) for name in self.published}
         critic = Turn("critic")
         if config.posterior:
-            self.networks["posterior"] = VectorEncoder(
-                channels=4, out=2 * config.latent, width=config.width, size_px=config.size_px
+            self.networks["posterior"] = Posterior(
+                latent=config.latent, width=config.width, size_px=config.size_px
             )
             turns = (Turn("generator", also=("posterior", "encoder")), critic)
         else:  # the original: the critic, then the generator twice, on the same numbers
@@ -165,6 +209,7 @@ class ContextualTrainer(engine.Trainer):
         self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
         self.critic_loss, self.generator_loss = GAN[config.gan]
         self.phases = (Phase("painting", config.painting_images, turns),)
+        self._seen: list[np.ndarray] = []
         self.optimizers = {}
 
     def dataset(self, split: str) -> Draws:
@@ -202,14 +247,13 @@ class ContextualTrainer(engine.Trainer):
         """Return the terms of generator, posterior and encoder."""
         config, photo, ink = self.config, batch["photo"], batch["ink"]
         pair = torch.cat([1 - 2 * ink, photo], 1)
-        mean, deviation = split_moments(self.networks["posterior"](pair))
-        z = mean + deviation * torch.randn_like(mean)
+        mean, spread, divergence = self.networks["posterior"](pair)
+        z = mean + torch.einsum("ni,nij->nj", torch.randn_like(mean), spread)
         painted = self.networks["generator"](torch.cat([z, batch["z"]]))
         again, random = painted.chunk(2)
         self._leave(batch, painted, random)
         sketch_again, photo_again = halves(again)
         ink_again = to_ink(sketch_again).float()
-        divergence = (mean.square() + deviation.square() - 1) / 2 - deviation.log()
         sketch = match_lines(ink_again, ink).mean() + F.mse_loss(ink_again, ink)
         read = self._read(torch.cat([batch["drawn"], batch["ink_of_z"]]))
         terms = {
@@ -265,9 +309,19 @@ class ContextualTrainer(engine.Trainer):
 
     @torch.no_grad()
     def watch(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Return how different random pairs' photos are, and the share that hardly is."""
-        ratio = mean_difference(batch["random"]) / mean_difference(batch["photo"]).mean()
-        return {"difference": ratio.mean(), "collapsed": (ratio < 0.5).float().mean()}
+        """Return how different random pairs' photos are, the share that hardly is, and Fréchet."""
+        random, true = batch["random"].float(), batch["photo"].float()
+        ratio = mean_difference(random) / mean_difference(true).mean()
+        seen = torch.stack(
+            [F.adaptive_avg_pool2d(photos, 8).flatten(1) for photos in (random, true)]
+        )
+        self._seen.append(seen.cpu().numpy())
+        watched = {"difference": ratio.mean(), "collapsed": (ratio < 0.5).float().mean()}
+        if sum(part.shape[1] for part in self._seen) >= FRECHET_PICTURES:
+            pair = np.concatenate(self._seen, axis=1)
+            self._seen.clear()
+            watched["frechet"] = ratio.new_tensor(metrics.frechet_distance(*pair))
+        return watched
 
     def sample(self, networks: dict[str, torch.nn.Module], batch: dict[str, Any]) -> Tensor:
         """Return columns: drawing; sketch and photo guessed from it, encoded, random, true."""
@@ -276,7 +330,7 @@ class ContextualTrainer(engine.Trainer):
         numbers = [guess, batch["z"]]
         if self.config.posterior:
             pair = torch.cat([1 - 2 * batch["ink"], batch["photo"]], 1)
-            numbers.insert(1, split_moments(networks["posterior"](pair))[0])
+            numbers.insert(1, networks["posterior"](pair)[0])
         pairs = [halves(generator(z)) for z in numbers] + [(1 - 2 * batch["ink"], batch["photo"])]
         columns = [1 - 2 * batch["drawn"], *(half for pair in pairs for half in pair)]
         return torch.cat([column.expand_as(batch["photo"]) for column in columns], 3)

@@ -18,7 +18,7 @@ import csv
 import dataclasses
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,16 +30,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from s2i import image, metrics, weights
 from s2i.edges import xdog
 from s2i.errors import S2IError
-from s2i.methods.base import Drawing, Result
+from s2i.methods.base import Drawing, Result, last_of
 from train import publish
 from train.data import SPLITS, Pictures, Sample
-from train.protocols import autopainter, pirec, pix2pix
+from train.protocols import autopainter, contextual, pirec, pix2pix
 from train.protocols.base import LINES, Report, Task
 
 PROTOCOLS: dict[str, ModuleType] = {
     "pirec": pirec,
     "autopainter": autopainter,
     "pix2pix": pix2pix,
+    "contextual": contextual,
 }
 """One module a method: ``evaluate`` scores a task, the docstring says what is measured and how."""
 
@@ -70,6 +71,7 @@ def evaluate(
     lines: str = "given",
     perceptual: str | None = None,
     seed: int = 0,
+    beside: Sequence[str] = (),
 ) -> Report:
     """Load weight, pictures and judges, and run the method's protocol.
 
@@ -84,6 +86,7 @@ def evaluate(
             at twice the size, shrunk. PI-REC's protocol draws its own.
         perceptual: folder of LPIPS and MobileNetV2 weights; see :mod:`s2i.metrics`.
         seed: of dabs and warps.
+        beside: other weights to compare with, where the protocol does.
 
     Raises:
         S2IError: something of that is missing, or the method has no protocol.
@@ -102,10 +105,7 @@ def evaluate(
         Pictures(data, part, size_px=opened_px, memory=False, columns=columns)
         for part in (split, "train")
     )
-    samples = [
-        _take_lines(pictures[index], lines)
-        for index in range(min(len(pictures), limit or len(pictures)))
-    ]
+    samples = list(_Lined(pictures, lines)[:limit])
     if not samples:
         raise S2IError(f"'{data}' has no pictures in the split '{split}'.")
     count = min(len(training), len(samples))
@@ -114,21 +114,48 @@ def evaluate(
         image.resize(training[index].photo, (size_px, size_px)) for index in spread.tolist()
     ]
 
-    def run(drawing: Drawing, **controls: Any) -> Result:
+    def act(name: str, photos: tuple[np.ndarray, ...], **controls: Any) -> Result:
         with weights.inference(loaded.device):
-            return loaded.method.run(drawing, **controls)
+            return loaded.method.act(name, Drawing(), photos, **controls)
 
     return PROTOCOLS[loaded.method.name].evaluate(
         Task(
-            run=run,
+            run=_make_runner(loaded),
             samples=samples,
             reference=reference,
             lpips=metrics.Lpips(weights_dir=perceptual, device=str(loaded.device)),
             features=metrics.Features(weights_dir=perceptual, device=str(loaded.device)),
             seed=seed,
             lines=lines,
+            method=loaded.method,
+            act=act,
+            training=_Lined(training, lines),
+            beside={name: _make_runner(weights.load(name)) for name in beside},
         )
     )
+
+
+def _make_runner(loaded: weights.Loaded) -> Callable[..., Result]:
+    def run(drawing: Drawing, **controls: Any) -> Result:
+        with weights.inference(loaded.device):
+            return last_of(loaded.method.run(drawing, **controls))
+
+    return run
+
+
+class _Lined(Sequence[Sample]):
+    """Pictures with the lines that were asked for."""
+
+    def __init__(self, pictures: Sequence[Sample], lines: str) -> None:
+        self.pictures, self.lines = pictures, lines
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        return _take_lines(self.pictures[index], self.lines)
 
 
 def _take_lines(sample: Sample, lines: str) -> Sample:
@@ -167,6 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="; ".join(f"{name}: {meaning}" for name, meaning in LINES.items()),
     )
     parser.add_argument("--seed", type=int, default=0, help="of dabs and warps")
+    parser.add_argument(
+        "--beside", action="append", default=[], metavar="WEIGHT", help="also score this one"
+    )
     parser.add_argument("--out", default="out/eval", help="folder for tables, numbers, sheets")
     parser.add_argument(
         "--perceptual", metavar="FOLDER", help="of the judges' weights (else S2I_PERCEPTUAL)"
@@ -189,6 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lines=options.lines,
             perceptual=options.perceptual,
             seed=options.seed,
+            beside=options.beside,
         )
         write_report(report, Path(options.out))
         if options.write_manifest:

@@ -187,6 +187,41 @@ def warp_lines(lines: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return thin_lines(255 - grey, (height, width))
 
 
+def bend(lines: np.ndarray, rng: np.random.Generator, *, amount_px: float) -> np.ndarray:
+    """Move every point of lines (H, W) smoothly, by ``amount_px`` on average: same shape."""
+    maps = _bend(lines.shape, rng, amount_px=amount_px, scale=min(lines.shape) / 128)
+    return cv2.remap(
+        lines, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=255
+    )
+
+
+def jitter(lines: np.ndarray, rng: np.random.Generator, *, amount_px: float) -> np.ndarray:
+    """Move every connected piece of ink in lines (H, W) on its own, up to ``amount_px`` each way.
+
+    What leaves the page is lost, where pieces meet the darker wins.
+    """
+    count, labels = cv2.connectedComponents((lines < 192).astype(np.uint8), connectivity=8)
+    height, width = lines.shape
+    moved = np.full_like(lines, 255)
+    for piece in range(1, count):
+        y, x = np.nonzero(labels == piece)
+        down, across = np.rint(rng.uniform(-amount_px, amount_px, 2)).astype(int)
+        to = np.stack([y + down, x + across])
+        is_inside = ((to >= 0) & (to < [[height], [width]])).all(axis=0)
+        place = tuple(to[:, is_inside])
+        moved[place] = np.minimum(moved[place], lines[y[is_inside], x[is_inside]])
+    return moved
+
+
+def erase_half(lines: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Leave only what lies on one side of a random line through the middle of lines (H, W)."""
+    height, width = lines.shape
+    angle = rng.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[:height, :width]
+    side = (x - (width - 1) / 2) * np.cos(angle) + (y - (height - 1) / 2) * np.sin(angle)
+    return np.where(side > 0, np.uint8(255), lines)
+
+
 def drop_ink(lines: np.ndarray, rng: np.random.Generator, *, share: float = 0.08) -> np.ndarray:
     """Leave out each ink pixel with probability ``share``: the paper's edge dropout."""
     dropped = rng.random(lines.shape) < share

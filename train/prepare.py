@@ -1,17 +1,22 @@
-"""Turn pictures that people have into one zip to train on: color, lines, groups, splits.
+"""Turn pictures that people have into one zip to train on: color, lines or masks, groups, splits.
 
     python train/prepare.py pairs AB_FOLDER --sketch-side right --out pairs.zip
     python train/prepare.py pairs COLOR_FOLDER LINES_FOLDER --out pairs.zip
     python train/prepare.py pictures COLOR_FOLDER --out pairs.zip
+    python train/prepare.py faces PHOTOS --landmarks LIST.txt --groups PERSONS.txt --out faces.zip
+    python train/prepare.py masks PHOTOS --annotations instances_val2014.json --out masks.zip
 
 The first takes side-by-side pictures [color | sketch], the second two folders whose files are
-paired by name, the third color pictures alone and draws their lines by XDoG. A zip does wherever a
-folder does.
+paired by name, the third color pictures alone and draws their lines by XDoG. ``faces`` makes
+upright square portraits, the eyes always in one place (at 128 px at (48, 60) and (80, 60));
+``masks`` cuts objects out of photos, each in a window of its own, with masks. Both have no lines,
+which the trainers draw themselves; ``pictures`` adds some. A zip does wherever a folder does.
 
-The zip holds ``color/NAME.png``, ``lines/NAME.png`` and a ``meta.csv`` with the columns name,
-color, lines, class (the folder that a picture lies in), group, split and source, as
-:class:`train.data.Pictures` reads it. Pictures keep their aspect; none is enlarged. Exact
-duplicates are dropped; what can't be read or is no pair is named on stderr and left out.
+The zip holds ``color/NAME.png``, ``lines/NAME.png`` or ``mask/NAME.png``, and a ``meta.csv`` with
+the columns name, color, lines or mask, class (the folder that a picture lies in, or what its object
+is), group, split and source, as :class:`train.data.Pictures` reads it. Pictures keep their aspect;
+none but a small face is enlarged. Exact duplicates are dropped; what can't be read or used is named
+on stderr and left out.
 
 Pictures of one group are all in one split. A group is what a file's path has before a last "_" or
 "-" and digits, so ``clip_001.png`` and ``clip_002.png`` are together. Where that is not so:
@@ -21,6 +26,7 @@ Pictures of one group are all in one split. A group is what a file's path has be
 
 The split follows from the seed and the group's name alone: more pictures later leave the earlier
 ones where they are (but where a split would be empty, the group that is nearest moves there).
+Objects of one photo are one group; so are, by ``--groups``, the faces of one person.
 ``pictures`` keeps the splits and groups that a meta.csv of its source names.
 """
 
@@ -42,7 +48,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -54,7 +59,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from s2i import edges, image
 from s2i.errors import S2IError
-from train.data import SPLITS, Folder, Zip, open_files, read_rows
+from train import sources
+from train.data import SPLITS, open_files, read_rows
+from train.sources import NAMED, Item, Parts, fit_short_side, hash_text, list_pictures, report
 
 GROUP_BY = r"^(.+)[_-]\d+\.[^.]+$"
 SHARES = (0.9, 0.05, 0.05)
@@ -66,29 +73,7 @@ _NEAR_WHITE = 230
 _ROUNDING_PX = 2  # two pictures of one shape, each rounded, differ by no more
 _INK = 224  # lighter is paper
 _BATCH = 64  # pictures that are decoded ahead
-_NAMED = 10  # unmatched files that are named
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member, so that equal pictures make equal zips
-
-Parts = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """One sample to be.
-
-    Attributes:
-        source: path of the picture within its folder or zip.
-        read: returns its parts by column, as they are to be written; S2IError says why not.
-        label: its class, where known.
-        group: what it belongs to, where known.
-        split: where it is known already.
-    """
-
-    source: str
-    read: Callable[[], Parts]
-    label: str | None = None
-    group: str | None = None
-    split: str | None = None
 
 
 # -- pairs -----------------------------------------------------------------------------------------
@@ -121,7 +106,7 @@ def find_halves(
         return (left, right) if sketch_side == "right" else (right, left)
 
     return _pair(
-        {name: (lambda name=name: read(name)) for name in _list_pictures(files)},
+        {name: (lambda name=name: read(name)) for name in list_pictures(files)},
         size_px=size_px,
         trust_side=trust_side,
         question=f"which half in '{source}' is the sketch",
@@ -146,7 +131,7 @@ def find_pairs(
         S2IError: no two names agree, or the folders look swapped, or alike.
     """
     colors, drawings = open_files(color_source), open_files(lines_source)
-    color_names, lines_names = _list_pictures(colors), _list_pictures(drawings)
+    color_names, lines_names = list_pictures(colors), list_pictures(drawings)
     for key in (_key_path, _key_name):
         by_key = [_index(names, key) for names in (color_names, lines_names)]
         matched = [
@@ -168,7 +153,7 @@ def find_pairs(
         strict=True,
     ):
         alone = [name for name in names if name not in used]
-        _report(f"{source}: {len(alone)} of {len(names)} have no partner", alone, most=_NAMED)
+        report(f"{source}: {len(alone)} of {len(names)} have no partner", alone, most=NAMED)
 
     def read(color: str, lines: str) -> tuple[np.ndarray, np.ndarray]:
         return image.read_photo(colors.read(color)), image.read_photo(drawings.read(lines))
@@ -279,16 +264,6 @@ def fit_pair(color: np.ndarray, sketch: np.ndarray, size_px: int) -> Parts:
     return {"color": image.resize(color, size), "lines": check_lines(lines)}
 
 
-def fit_short_side(size: tuple[int, int], size_px: int) -> tuple[int, int]:
-    """Return ``size`` shrunk until its shorter side is ``size_px``; smaller ones stay.
-
-    >>> fit_short_side((300, 700), 150), fit_short_side((30, 70), 150)
-    ((150, 350), (30, 70))
-    """
-    scale = min(1.0, size_px / min(size))
-    return round(size[0] * scale), round(size[1] * scale)
-
-
 def check_lines(lines: np.ndarray) -> np.ndarray:
     """Return ``lines`` as they are; S2IError where they are blank or mostly ink."""
     if not (lines < _INK).any():
@@ -296,13 +271,6 @@ def check_lines(lines: np.ndarray) -> np.ndarray:
     if (lines < 128).mean() > 0.5:
         raise S2IError("more than half of its lines is ink: dark lines on light were expected.")
     return lines
-
-
-def _list_pictures(files: Folder | Zip) -> list[str]:
-    names = [name for name in files.names() if PurePosixPath(name).suffix.lower() in image.SUFFIXES]
-    if not names:
-        raise S2IError(f"'{files.path}' holds no pictures ({', '.join(sorted(image.SUFFIXES))}).")
-    return names
 
 
 def _key_path(name: str) -> str:
@@ -419,7 +387,7 @@ def deal_out(
             f"--shares are for {', '.join(SPLITS)}, none negative, the first not 0, and 1 "
             f"together; got {' '.join(f'{share:g}' for share in shares)}."
         )
-    places = {group: _hash(f"{seed}/{group}") for group in groups}
+    places = {group: hash_text(f"{seed}/{group}") / 2**48 for group in groups}
     order = sorted(places, key=places.get)
     wanted = [split for split in ("train", "test", "val") if shares[SPLITS.index(split)] > 0]
     if len(order) < len(wanted):
@@ -433,12 +401,6 @@ def deal_out(
             movable = [group for group in order if counts[dealt[group]] > 1]
             dealt[min(movable, key=lambda group: abs(places[group] - middle))] = split
     return dealt
-
-
-def _hash(text: str) -> float:
-    """Return a number in [0, 1) that is the same everywhere."""
-    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).digest()
-    return int.from_bytes(digest, "big") / 2**48
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -474,14 +436,14 @@ def write_zip(
             if digest in seen:
                 continue
             seen.add(digest)
-            name = _name_member(item.source, taken)
+            name = _name_member(item.name or item.source, taken)
             row = {"name": name}
             for part, content in encoded.items():
                 row[part] = f"{part}/{name}.png"
                 archive.writestr(zipfile.ZipInfo(row[part], _EPOCH), content)
             row |= {"class": item.label or "", "group": group}
             rows.append(row | {"split": item.split or "", "source": item.source})
-        _report(f"left out {len(left_out)} of {len(items)}", left_out)
+        report(f"left out {len(left_out)} of {len(items)}", left_out)
         if not rows:
             raise S2IError(f"none of the {len(items)} pictures could be used; nothing was written.")
         # What was left out must not leave a split empty.
@@ -575,13 +537,6 @@ def _describe(out: str | os.PathLike, rows: list[dict[str, str]], *, dropped: in
     return "\n".join(lines)
 
 
-def _report(title: str, names: Sequence[str], *, most: int | None = None) -> None:
-    """Name files on stderr, at most so many; silent where there are none."""
-    if names:
-        more = [f"... and {len(names) - most} more"] if most and len(names) > most else []
-        print("\n  ".join([f"{title}:", *names[:most], *more]), file=sys.stderr)
-
-
 # -- command line ----------------------------------------------------------------------------------
 
 
@@ -610,6 +565,25 @@ def _read_pictures(options: argparse.Namespace) -> list[Item]:
     return find_photos(options.source, draw, size_px=options.size_px)
 
 
+def _read_faces(options: argparse.Namespace) -> list[Item]:
+    names = ("size_px", "groups", "partition", "align")
+    names += ("eye_distance", "eye_height", "max_enlarge", "max_border")
+    chosen = {name: getattr(options, name) for name in names}
+    return sources.find_portraits(options.source, options.landmarks, **chosen)
+
+
+def _read_masks(options: argparse.Namespace) -> list[Item]:
+    return sources.find_objects(
+        options.source,
+        options.annotations,
+        size_px=options.size_px,
+        classes=options.classes,
+        count=options.num,
+        centered=options.centered,
+        seed=options.seed,
+    )
+
+
 def _build_parser() -> argparse.ArgumentParser:
     style = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
     parser = argparse.ArgumentParser(prog="python train/prepare.py", description=__doc__, **style)
@@ -617,7 +591,10 @@ def _build_parser() -> argparse.ArgumentParser:
     shared.add_argument("--out", required=True, metavar="ZIP", help="the zip to write")
     shared.add_argument("--force", action="store_true", help="overwrite it")
     shared.add_argument(
-        "--size-px", type=int, default=256, help="short side, at most (default: %(default)s)"
+        "--size-px",
+        type=int,
+        default=256,
+        help="short side, at most; of portraits the side (default: %(default)s)",
     )
     shared.add_argument(
         "--group-by",
@@ -634,7 +611,9 @@ def _build_parser() -> argparse.ArgumentParser:
         default=SHARES,
         help="of the groups (default: 0.9 0.05 0.05)",
     )
-    shared.add_argument("--seed", type=int, default=0, help="of the splits (default: 0)")
+    shared.add_argument(
+        "--seed", type=int, default=0, help="of the splits and of all that is chosen (default: 0)"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     pairs = commands.add_parser(
@@ -668,6 +647,70 @@ def _build_parser() -> argparse.ArgumentParser:
             help=f"XDoG: {meaning} (default: %(default)s)",
         )
     pictures.set_defaults(read=_read_pictures)
+
+    faces = commands.add_parser(
+        "faces", parents=[shared], help="photos and landmarks: portraits", allow_abbrev=False
+    )
+    faces.add_argument("source", help="photos of faces")
+    faces.add_argument(
+        "--landmarks",
+        required=True,
+        metavar="FILE",
+        help="CelebA's list_landmarks_*.txt, or a CSV: a name, then the columns "
+        f"{', '.join(f'{point}_x' for point in sources.POINTS)} and those in y",
+    )
+    known = faces.add_mutually_exclusive_group()
+    known.add_argument(
+        "--groups",
+        metavar="FILE",
+        help="lines 'name person', as in CelebA's identity_CelebA.txt: no person is in two splits",
+    )
+    known.add_argument(
+        "--partition",
+        metavar="FILE",
+        help="lines 'name 0', 1 or 2 for train, val, test, as in CelebA's list_eval_partition.txt",
+    )
+    faces.add_argument(
+        "--align",
+        choices=sources.ALIGNED,
+        default=sources.ALIGNED[0],
+        help="what is brought to its place: exactly the eyes, or eyes, nose and mouth as near as "
+        "can be (default: %(default)s)",
+    )
+    for name, default, meaning in (
+        ("eye-distance", sources.EYE_DISTANCE, "between the eyes, share of the side"),
+        ("eye-height", sources.EYE_HEIGHT, "from the upper border to the eyes, share of the side"),
+        ("max-enlarge", sources.MAX_ENLARGE, "faces that would be enlarged more are left out"),
+        ("max-border", sources.MAX_BORDER, "so are those with a larger share outside of the photo"),
+    ):
+        faces.add_argument(
+            f"--{name}", type=float, default=default, help=f"{meaning} (default: %(default)s)"
+        )
+    faces.set_defaults(read=_read_faces)
+
+    masks = commands.add_parser(
+        "masks", parents=[shared], help="photos and COCO's annotations: objects", allow_abbrev=False
+    )
+    masks.add_argument("source", help="photos")
+    masks.add_argument(
+        "--annotations", required=True, metavar="FILE", help="as COCO's instances_*.json"
+    )
+    masks.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help=f"categories of the file (default: {', '.join(sources.CLASSES)})",
+    )
+    masks.add_argument(
+        "--num",
+        type=int,
+        default=sources.OBJECTS_PER_CLASS,
+        help="objects of each class, at most (default: %(default)s)",
+    )
+    masks.add_argument(
+        "--centered", action="store_true", help="objects lie in the middle of their windows"
+    )
+    masks.set_defaults(read=_read_masks)
     return parser
 
 
@@ -681,8 +724,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if out.exists() and not (options.force and out.is_file()):
             remedy = "give --force to overwrite it" if out.is_file() else "give a file's name"
             raise S2IError(f"'{out}' is there already: {remedy}.")
-        sources = filter(None, (options.source, getattr(options, "lines", None)))
-        if out.resolve() in [Path(source).resolve() for source in sources]:
+        names = ("source", "lines", "landmarks", "groups", "partition", "annotations")
+        read = filter(None, (getattr(options, name, None) for name in names))
+        if out.resolve() in [Path(path).resolve() for path in read]:
             raise S2IError(f"'{out}' is where the pictures come from: give another --out.")
         said = write_zip(
             options.read(options),

@@ -553,7 +553,7 @@ class Contextual(Method):
 
         The drawing lies in the middle of a square, as the network's faces do.
         """
-        ink = self._to_goal(square(drawing.lines))
+        ink = self.read_goal(square(drawing.lines))
         options = {"count": count, "steps": steps, "seed": seed, "faithfulness": faithfulness}
         for found in self.search(ink, preset=preset, **options):
             yield _show(found, drawing.size, steps=steps, seed=seed, has_sketches=sketches)
@@ -675,7 +675,7 @@ class Contextual(Method):
         )
 
     @torch.inference_mode(False)
-    def _to_goal(self, layer: np.ndarray) -> Tensor:
+    def read_goal(self, layer: np.ndarray) -> Tensor:
         """Return a square drawing (S, S) or photo (S, S, 3) as the search's goal."""
         size = self.size_px, self.size_px
         small = shrink_lines(layer, size) if layer.ndim == 2 else image.resize(layer, size)
@@ -693,7 +693,7 @@ class Contextual(Method):
         """Walk in z from the first guess to the answer, or from the best answer to the next."""
         if drawing.lines is None:
             raise S2IError("there are no lines to search for: draw some first.")
-        goal = self._to_goal(square(drawing.lines))
+        goal = self.read_goal(square(drawing.lines))
         if ends == "two answers":
             *_, found = self.search(goal, count=4, seed=seed)
             first, last = found.z[:2]
@@ -722,7 +722,7 @@ class Contextual(Method):
         """
         (photo,) = photos
         side = min(photo.shape[:2])
-        goal = self._to_goal(image.crop_square(photo, side))
+        goal = self.read_goal(image.crop_square(photo, side))
         *_, found = self.search(goal, count=count, steps=steps, seed=seed)
         shown = _show(found, (side, side), steps=steps, seed=seed, has_sketches=True)
         pairs = zip(shown.pictures[1::2], shown.pictures[::2], strict=True)

@@ -298,7 +298,7 @@ def test_lines_are_read_as_dark_as_the_network_learned_them(method):
         (thin, None),
         (np.full((64, 64), 255, np.uint8),) * 2,
     ):
-        ink = method._to_goal(given)[0, 0]
+        ink = method.read_goal(given)[0, 0]
         if wanted is None:
             assert 0.4 < ink.max() <= 1 and ink[:5].max() == 0
         else:

@@ -8,13 +8,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from torch.distributions import MultivariateNormal, kl_divergence
 
 from s2i import image, methods, weights
 from s2i.errors import S2IError
 from s2i.methods.base import Drawing, last_of
 from s2i.methods.contextual import Contextual, halves
 from train import contextual, engine, publish
-from train.contextual import ContextualConfig, ContextualTrainer, Draws, disturb, draw_by_hand
+from train.contextual import (
+    ContextualConfig,
+    ContextualTrainer,
+    Draws,
+    Posterior,
+    disturb,
+    draw_by_hand,
+)
 from train.data import Drawings
 from train.engine import Turn
 
@@ -44,6 +52,44 @@ def batch_of(trainer, count=4):
         trainer.optimizer(turn)
     with torch.no_grad():
         return trainer.prepare_batch(batch)
+
+
+# -- the posterior ---------------------------------------------------------------------------------
+
+
+def test_what_the_posterior_reads_lies_where_random_numbers_lie():
+    torch.manual_seed(0)
+    posterior = Posterior(latent=5, width=4, size_px=32)
+    pairs = torch.rand(64, 4, 32, 32) * torch.rand(64, 4, 1, 1) * 2 - 1
+
+    def draw():
+        mean, spread, _ = posterior(pairs)
+        return mean + torch.einsum("ni,nij->nj", torch.randn_like(mean), spread)
+
+    with torch.no_grad():
+        before = torch.cov(torch.cat([draw() for _ in range(20)]).T)
+        for _ in range(1500):
+            posterior(pairs)
+        posterior.eval()
+        z = torch.cat([draw() for _ in range(40)])
+    assert (before - torch.eye(5)).abs().max() > 0.3
+    torch.testing.assert_close(z.mean(0), torch.zeros(5), atol=0.2, rtol=0)
+    torch.testing.assert_close(torch.cov(z.T), torch.eye(5), atol=0.2, rtol=0)
+    frozen = posterior.covariance.clone()
+    posterior(pairs)
+    assert torch.equal(posterior.covariance, frozen)  # evaluation observes nothing
+
+
+def test_the_divergence_is_that_of_normal_distributions():
+    torch.manual_seed(1)
+    posterior = Posterior(latent=3, width=4, size_px=32).eval()
+    root = torch.randn(3, 3)
+    posterior.covariance.copy_(root @ root.T + 0.1 * torch.eye(3))
+    posterior.mean.copy_(torch.randn(3))
+    mean, spread, divergence = posterior(torch.rand(4, 4, 32, 32) * 2 - 1)
+    own = MultivariateNormal(mean, spread.transpose(1, 2) @ spread)
+    prior = MultivariateNormal(torch.zeros(3), torch.eye(3))
+    torch.testing.assert_close(divergence, kl_divergence(own, prior) / 3, atol=1e-4, rtol=1e-4)
 
 
 # -- samples ---------------------------------------------------------------------------------------

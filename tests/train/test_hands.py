@@ -347,3 +347,25 @@ def test_no_hints_is_what_none_says():
         hands.hint(domain, blank(domain), dice(seed), none=1.0).any() for seed in range(40)
     )
     assert all(hands.hint(domain, blank(domain), dice(seed), none=0.0).any() for seed in range(40))
+
+
+def test_spoilt_lines():
+    rng = np.random.default_rng(3)
+    lines = np.full((64, 64), 255, np.uint8)
+    lines[20, 5:60] = 0
+    lines[40:60, 30] = 90
+    bent = hands.bend(lines, rng, amount_px=2.5)
+    assert 0.6 < (bent < 128).sum() / (lines < 128).sum() < 1.6
+    assert not np.array_equal(bent, lines)
+    assert np.array_equal(hands.bend(lines, rng, amount_px=0), lines)
+    half = hands.erase_half(lines, rng)
+    assert set(half[lines < 255].tolist()) <= {0, 90, 255} and (half >= lines).all()
+    y, x = np.mgrid[:64, :64]
+    page = hands.erase_half(np.zeros((64, 64), np.uint8), rng)
+    assert (page == 255).mean() == pytest.approx(0.5, abs=0.02)
+    moved = hands.jitter(lines, rng, amount_px=3)
+    assert sorted(moved[moved < 255].tolist()) == sorted(lines[lines < 255].tolist())
+    for before, after in ((lines == 0, moved == 0), (lines == 90, moved == 90)):
+        gap = [axis[before].mean() - axis[after].mean() for axis in (y, x)]
+        assert np.abs(gap).max() <= 3 and all(float(value).is_integer() for value in gap)
+    assert np.array_equal(hands.jitter(lines, rng, amount_px=0), lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 
 from s2i import image, metrics
 from s2i.edges import xdog
-from s2i.methods.base import Result
+from s2i.methods.base import Method, Result
 from train import hands
 from train.data import Sample
 
@@ -50,6 +50,10 @@ class Task:
         features: judges pairs and sets.
         seed: of dabs and warps.
         lines: which lines the samples carry, a key of ``LINES``; only told.
+        method: what ``run`` runs.
+        act: its actions: name and photos, and the action's controls.
+        training: all training samples of that size, read when asked for.
+        beside: other weights to compare with, by name, each as ``run``.
     """
 
     run: Callable[..., Result]
@@ -59,6 +63,10 @@ class Task:
     features: metrics.Features
     seed: int = 0
     lines: str = "given"
+    method: Method | None = None
+    act: Callable[..., Result] | None = None
+    training: Sequence[Sample] = ()
+    beside: Mapping[str, Callable[..., Result]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
