@@ -51,7 +51,7 @@ watch('shown', async () => {
   endReplay();
   element.classList.toggle('has-strokes', Boolean(result.svg));
   find('[data-do=replay]').hidden = !result.svg;
-  find('[data-do=send]').title = result.svg ? "The sketch goes to the pad's Lines, the photo's colours to Colours"
+  find('[data-do=send]').title = s2i.pad?.readsPhoto(result.method) ? "The sketch goes to the pad's Lines, the photo's colours to Colours"
     : 'Start from this picture: its lines and colours go to the pad';
   await put(isStripNew && items[selected]?.source || result.picture);
   if (shown !== result) return result.more || s2i.pad?.painted({ seq: result.seq, stream: result.stream });
@@ -271,7 +271,7 @@ const actions = {
   saveGif: () => shown?.npz && saveGif(),
   replay: playOrPause,
   send: () => {
-    if (shown?.svg) s2i.start?.sendSketch(shown.picture);
+    if (s2i.pad.readsPhoto(shown?.method)) s2i.start?.sendSketch(shown.picture);
     else if (current()) s2i.start?.openPhoto(current());
   },
   ghost: () => {
