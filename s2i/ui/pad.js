@@ -1,37 +1,51 @@
 // The pad: two layers, tools, undo, storage, and the throttled snapshots that the server paints.
-// Truth is in `page.lines` and `page.colors` (ImageData); the canvases only show it.
+// Truth is in `page.lines` and `page.colors` (ImageData); the canvases only show it. A method that
+// reads photos has a sheet of its own instead: a photo, and `page.marks` painted on it.
 
 const s2i = (window.s2i ??= {});
 const LAYERS = ['lines', 'colors'];
 const TITLES = { lines: 'Lines', colors: 'Colours' };
 const BLACK = [0, 0, 0, 255];
+const MARKS = { object: [61, 220, 132, 255], background: [214, 40, 88, 255] };
 const LONG_SIDE_PX = 512;
+const PHOTO_SIDE_PX = 2048;
+const PNG_CHARS = 2e6; // a photo that is larger as PNG becomes a JPEG
 const HISTORY_BYTES = 96e6;
 const POST_MS = 100; // a snapshot is sent at least this often while the pen is down
 const REST_MS = 25; // and never sooner than this after the one before
 const SAVE_MS = 1000;
 const OFFLINE_MS = 4000;
+const DAY_MS = 24 * 3600e3;
 
 const find = (selector) => element.querySelector(selector);
 const findAll = (selector) => [...element.querySelectorAll(selector)];
 const methods = Object.fromEntries(props.methods.map((method) => [method.name, method]));
-const canvas = { lines: find('canvas.lines'), colors: find('canvas.colors') };
-const context = {
-  lines: canvas.lines.getContext('2d', { willReadFrequently: true }),
-  colors: canvas.colors.getContext('2d', { willReadFrequently: true }),
-};
+const canvas = {}, context = {};
+for (const name of [...LAYERS, 'marks']) {
+  canvas[name] = find(`canvas.${name}`);
+  context[name] = canvas[name].getContext('2d', { willReadFrequently: true });
+}
 const view = find('.view'), sheet = find('.sheet'), cursor = find('.cursor');
 
-const page = { width: 0, height: 0, lines: null, colors: null };
+const page = { width: 0, height: 0, lines: null, colors: null, marks: new ImageData(LONG_SIDE_PX, LONG_SIDE_PX) };
+let photo = null; // {id, url, time}
 const hand = {
   layer: 'lines',
   lines: { tool: 'brush', size: { brush: 2, erase: 16 } },
   colors: { tool: 'brush', size: { brush: 24, erase: 24 } },
+  marks: { tool: 'brush', size: { brush: 16, erase: 24 } },
+  mark: 'object',
   color: props.palette[0],
   palette: props.palette,
 };
 let method = methods[props.methods[0]?.name];
 let isPaused = false;
+
+const onPhoto = () => Boolean(method?.reads.includes('photo'));
+const canMark = () => photo && method.reads.includes('marks');
+const canUse = (tool) => !onPhoto() || tool === 'pan' || canMark() && ['brush', 'erase'].includes(tool);
+const layerNow = () => (onPhoto() ? 'marks' : hand.layer);
+const sizeNow = () => (onPhoto() ? page.marks : page);
 
 // ---------------------------------------------------------------- page and layers
 
@@ -43,12 +57,12 @@ function setSize(width, height) {
     canvas[name].height = height;
     page[name] = new ImageData(width, height);
   }
-  sheet.style.setProperty('--width', width);
-  sheet.style.setProperty('--height', height);
-  fit();
+  if (!onPhoto()) fit();
 }
 
-function show(name, rect = { x: 0, y: 0, w: page.width, h: page.height }) {
+const whole = ({ width, height }) => ({ x: 0, y: 0, w: width, h: height });
+
+function show(name, rect = whole(page[name])) {
   context[name].putImageData(page[name], 0, 0, rect.x, rect.y, rect.w, rect.h);
 }
 
@@ -58,7 +72,7 @@ function isEmpty(name) {
   return true;
 }
 
-const urls = { lines: null, colors: null };
+const urls = { lines: null, colors: null, marks: null };
 const urlOf = (name) => (urls[name] ??= canvas[name].toDataURL('image/png'));
 
 function changed(names) {
@@ -74,9 +88,11 @@ function changed(names) {
 
 // ---------------------------------------------------------------- history
 
-const past = [], future = [];
+const histories = { drawing: { past: [], future: [] }, photo: { past: [], future: [] } };
+const historyNow = () => histories[onPhoto() ? 'photo' : 'drawing'];
 
 function remember(entry) {
+  const { past, future } = histories[entry.name === 'marks' || entry.isPhoto ? 'photo' : 'drawing'];
   past.push(entry);
   future.length = 0;
   let bytes = 0;
@@ -91,6 +107,7 @@ function remember(entry) {
 }
 
 function showHistory() {
+  const { past, future } = historyNow();
   find('[data-do=undo]').disabled = !past.length;
   find('[data-do=redo]').disabled = !future.length;
 }
@@ -132,7 +149,6 @@ function putPage({ lines, colors }) {
 }
 
 function step(from, to, side) {
-  endStroke();
   const entry = from.pop();
   if (!entry) return;
   to.push(entry);
@@ -140,6 +156,9 @@ function step(from, to, side) {
     paste(page[entry.name], entry[side], entry.rect);
     show(entry.name, entry.rect);
     changed([entry.name]);
+  } else if (entry.isPhoto) {
+    putPhoto(entry[side]);
+    repaint();
   } else {
     putPage(entry[side]);
     changed(LAYERS);
@@ -147,8 +166,15 @@ function step(from, to, side) {
   showHistory();
 }
 
-const undo = () => step(past, future, 'before');
-const redo = () => step(future, past, 'after');
+function undo() {
+  endStroke();
+  step(historyNow().past, historyNow().future, 'before');
+}
+
+function redo() {
+  endStroke();
+  step(historyNow().future, historyNow().past, 'after');
+}
 
 function replacePage(next, { isUndoable = true } = {}) {
   endStroke();
@@ -166,8 +192,83 @@ function clearLayer(name) {
   const before = copyLayer(page[name]);
   page[name].data.fill(0);
   show(name);
-  rememberPatch(name, before, { x: 0, y: 0, w: page.width, h: page.height });
+  rememberPatch(name, before, whole(before));
   changed([name]);
+}
+
+// ---------------------------------------------------------------- the photo and its marks
+
+// Lay a photo {id, url, time} on its sheet, null for none, with marks on it (a PNG) or without.
+async function layPhoto(next, { marks: source, isUndoable = true } = {}) {
+  let marks = new ImageData(LONG_SIDE_PX, LONG_SIDE_PX);
+  if (next) {
+    const { naturalWidth, naturalHeight } = await toPicture(next.url);
+    const [width, height] = fitSize(naturalWidth, naturalHeight, { low: 1 });
+    marks = source ? pixelsOf(await toPicture(source), width, height, { isSmooth: false })
+      : new ImageData(width, height);
+  }
+  endStroke();
+  const before = { photo, marks: page.marks }, after = { photo: next, marks };
+  putPhoto(after);
+  const bytes = (before.photo?.url.length ?? 0) + (next?.url.length ?? 0);
+  if (isUndoable) remember({ isPhoto: true, before, after, bytes });
+  if (onPhoto()) repaint();
+}
+
+function putPhoto(next) {
+  photo = next.photo;
+  page.marks = next.marks;
+  canvas.marks.width = page.marks.width;
+  canvas.marks.height = page.marks.height;
+  urls.marks = null;
+  show('marks');
+  if (photo) {
+    find('.photo').src = photo.url;
+    store.put('photos', photo);
+  }
+  showSheet();
+  save();
+}
+
+// One of two sheets is on the pad: the drawing, or the photo with its marks.
+function showSheet() {
+  const pad = find('.pad');
+  pad.dataset.sheet = onPhoto() ? 'photo' : 'drawing';
+  pad.classList.toggle('is-blank', onPhoto() && !photo);
+  pad.classList.toggle('has-marks', onPhoto() && method.reads.includes('marks'));
+  find('.mark-help').textContent = `Green is the object, red is not${method?.live ? '.' : '; then press Paint.'}`;
+  find('.drop').textContent = onPhoto() ? 'Drop the photo here' : 'Drop a photo to start from it';
+  fit();
+  showHistory();
+  showHand();
+}
+
+// Return a File as a photo: upright, at most 2048 px long, on white; null after a sentence.
+async function readFile(file) {
+  const room = await redraw(file, (width, height) => {
+    const scale = Math.min(1, PHOTO_SIDE_PX / Math.max(width, height));
+    return [width, height].map((length) => Math.max(1, Math.round(length * scale)));
+  });
+  if (!room) return null;
+  const brush = room.getContext('2d');
+  brush.globalCompositeOperation = 'destination-over';
+  brush.fillStyle = '#fff';
+  brush.fillRect(0, 0, room.width, room.height);
+  const png = file.type === 'image/png' ? room.toDataURL('image/png') : '';
+  const url = png && png.length < PNG_CHARS ? png : room.toDataURL('image/jpeg', 0.92);
+  return { id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, url, time: Date.now() };
+}
+
+async function openPhoto(file, options) {
+  const next = await readFile(file);
+  if (next) await layPhoto(next, options);
+}
+
+// The photo of a kept picture, with its marks; false where this browser has it no more.
+async function bringPhoto(id, marks) {
+  const kept = photo?.id === id ? photo : await store.get('photos', id);
+  if (kept) await layPhoto(kept, { marks });
+  return Boolean(kept);
 }
 
 // ---------------------------------------------------------------- pictures in
@@ -179,9 +280,9 @@ async function toPicture(source) {
   return picture;
 }
 
-function fitSize(width, height) {
+function fitSize(width, height, { low = 16 } = {}) {
   const scale = LONG_SIDE_PX / Math.max(width, height);
-  const side = (length) => Math.min(LONG_SIDE_PX, Math.max(16, Math.round(length * scale)));
+  const side = (length) => Math.min(LONG_SIDE_PX, Math.max(low, Math.round(length * scale)));
   return [side(width), side(height)];
 }
 
@@ -223,7 +324,7 @@ async function useColors(source) {
   const next = asColors(pixelsOf(picture, page.width, page.height, { isSmooth: false }));
   page.colors.data.set(next.data);
   show('colors');
-  rememberPatch('colors', before, { x: 0, y: 0, w: page.width, h: page.height });
+  rememberPatch('colors', before, whole(before));
   const palette = frequentColors(next, props.palette.length);
   if (palette.length) {
     hand.palette = palette;
@@ -250,11 +351,13 @@ const look = { scale: 1, x: 0, y: 0 }; // sheet pixels -> view pixels
 let base = 1;
 
 function fit() {
-  const { clientWidth: w, clientHeight: h } = view;
-  base = Math.min(w / page.width, h / page.height) || 1;
+  const { clientWidth: w, clientHeight: h } = view, { width, height } = sizeNow();
+  sheet.style.setProperty('--width', width);
+  sheet.style.setProperty('--height', height);
+  base = Math.min(w / width, h / height) || 1;
   look.scale = base;
-  look.x = (w - page.width * base) / 2;
-  look.y = (h - page.height * base) / 2;
+  look.x = (w - width * base) / 2;
+  look.y = (h - height * base) / 2;
   place();
 }
 
@@ -285,15 +388,23 @@ function toPage(event) {
 
 // ---------------------------------------------------------------- tools
 
-const own = () => hand[hand.layer];
+const own = () => hand[layerNow()];
 const sizeKind = (tool) => (tool === 'erase' ? 'erase' : 'brush');
 
 function setTool(tool) {
+  if (!canUse(tool)) return;
   own().tool = tool;
   showHand();
 }
 
+function setMark(name) {
+  hand.mark = name;
+  if (hand.marks.tool === 'pan' || hand.marks.tool === 'erase') hand.marks.tool = 'brush';
+  showHand();
+}
+
 function setLayer(name) {
+  if (onPhoto()) return;
   endStroke();
   hand.layer = name;
   showHand();
@@ -315,9 +426,13 @@ function showHand() {
   const { tool, size } = own(), now = size[sizeKind(tool)];
   for (const button of findAll('[data-tool]')) {
     button.setAttribute('aria-checked', button.dataset.tool === tool);
+    button.disabled = !canUse(button.dataset.tool);
   }
-  for (const part of findAll('[data-layer]')) {
-    const name = part.dataset.layer, isRead = !method || method.reads.includes(name);
+  for (const button of findAll('[data-mark]')) {
+    button.setAttribute('aria-checked', button.dataset.mark === hand.mark && tool !== 'erase');
+  }
+  for (const name of LAYERS) {
+    const part = find(`[data-layer=${name}]`), isRead = !method || method.reads.includes(name);
     part.querySelector('.pick').setAttribute('aria-checked', name === hand.layer);
     part.classList.toggle('is-ignored', !isRead);
     canvas[name].classList.toggle('is-ignored', !isRead);
@@ -326,7 +441,8 @@ function showHand() {
   find('.size output').textContent = now;
   const dot = find('.size .dot i');
   dot.style.width = dot.style.height = `${Math.max(2, Math.min(24, now * look.scale))}px`;
-  dot.style.background = hand.layer === 'colors' && tool !== 'erase' ? hand.color : '';
+  const inks = { lines: '', colors: hand.color, marks: `rgb(${MARKS[hand.mark].slice(0, 3)})` };
+  dot.style.background = tool === 'erase' ? '' : inks[layerNow()];
   const swatches = find('.swatches');
   if (swatches.dataset.colors !== hand.palette.join()) {
     swatches.dataset.colors = hand.palette.join();
@@ -345,7 +461,7 @@ function showHand() {
   }
   find('.now input').value = hand.color;
   if (document.activeElement !== find('.hex')) find('.hex').value = hand.color;
-  view.dataset.tool = isSpaceDown ? 'pan' : tool;
+  view.dataset.tool = isSpaceDown || !canUse(tool) ? 'pan' : tool;
   showCursor();
   saveSoon();
 }
@@ -369,7 +485,7 @@ function fillAt({ x, y }, isEverywhere) {
     : fillArea(page[name], page.lines, px, py, rgba);
   if (!hasChanged) return;
   show(name);
-  rememberPatch(name, before, { x: 0, y: 0, w: page.width, h: page.height });
+  rememberPatch(name, before, whole(before));
   changed([name]);
 }
 
@@ -378,10 +494,11 @@ function fillAt({ x, y }, isEverywhere) {
 let stroke = null;
 
 function startStroke(event, isErasing) {
-  const name = hand.layer, tool = isErasing ? 'erase' : own().tool;
+  const name = layerNow(), tool = isErasing ? 'erase' : own().tool;
+  const inks = { lines: BLACK, colors: toRgba(hand.color), marks: MARKS[hand.mark] };
   stroke = {
     name, tool, id: event.pointerId, before: copyLayer(page[name]), rect: null,
-    ink: tool === 'erase' ? null : name === 'lines' ? BLACK : toRgba(hand.color),
+    ink: tool === 'erase' ? null : inks[name],
     size: own().size[sizeKind(tool)], points: [],
   };
   addPoint(event);
@@ -459,7 +576,7 @@ let gesture = null, pan = null, hasSeenPen = false, isSpaceDown = false;
 function showCursor(event) {
   if (event) cursor.at = { x: event.clientX, y: event.clientY, type: event.pointerType };
   const { tool, size } = own(), { at } = cursor;
-  const isShown = at && at.type !== 'touch' && ['brush', 'erase'].includes(tool) && !isSpaceDown;
+  const isShown = at && at.type !== 'touch' && ['brush', 'erase'].includes(view.dataset.tool);
   cursor.hidden = !isShown || cursor.isOut;
   if (!isShown) return;
   const box = view.getBoundingClientRect();
@@ -497,7 +614,7 @@ function moveGesture() {
 
 view.addEventListener('pointerdown', (event) => {
   if (event.target.closest('.notice')) return;
-  canvas.lines.focus({ preventScroll: true });
+  canvas[onPhoto() ? 'marks' : 'lines'].focus({ preventScroll: true });
   if (event.pointerType === 'pen') hasSeenPen = true;
   view.setPointerCapture(event.pointerId);
   showCursor(event);
@@ -507,7 +624,7 @@ view.addEventListener('pointerdown', (event) => {
     if (hasSeenPen) return;
   }
   if (stroke) return;
-  const tool = isSpaceDown || event.button === 1 ? 'pan' : own().tool;
+  const tool = event.button === 1 ? 'pan' : view.dataset.tool;
   const isErasing = event.button === 2 || event.button === 5;
   if (tool === 'pan') pan = { id: event.pointerId, x: event.clientX, y: event.clientY };
   else if (isErasing || tool === 'brush' || tool === 'erase') startStroke(event, isErasing);
@@ -562,7 +679,7 @@ view.addEventListener('wheel', (event) => {
 
 // ---------------------------------------------------------------- buttons and keys
 
-const toggled = { lines: true, colors: true, onion: false };
+const toggled = { lines: true, colors: true, marks: true, onion: false };
 
 function toggle(name) {
   toggled[name] = !toggled[name];
@@ -577,7 +694,7 @@ function toggle(name) {
 
 const actions = {
   undo, redo, fit,
-  clear: () => clearLayer(hand.layer),
+  clear: () => clearLayer(layerNow()),
   onion: () => toggle('onion'),
   keys: () => find('.keys').showModal(),
 };
@@ -585,8 +702,10 @@ const actions = {
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (!button) return;
-  const { tool, color } = button.dataset, layer = button.closest('[data-layer]')?.dataset.layer;
+  const { tool, color, mark } = button.dataset;
+  const layer = button.closest('[data-layer]')?.dataset.layer;
   if (tool) setTool(tool);
+  else if (mark) setMark(mark);
   else if (color) setColor(color);
   else if (layer) (button.matches('.eye') ? toggle : setLayer)(layer);
   else actions[button.dataset.do]?.();
@@ -609,10 +728,11 @@ find('.hex').addEventListener('blur', (event) => {
 const KEYS = {
   b: () => setTool('brush'), e: () => setTool('erase'), g: () => setTool('fill'),
   i: () => setTool('pick'), l: () => setLayer('lines'), c: () => setLayer('colors'),
-  1: () => toggle('lines'), 2: () => toggle('colors'), 0: fit,
+  x: () => onPhoto() && setMark(hand.mark === 'object' ? 'background' : 'object'),
+  1: () => toggle(onPhoto() ? 'marks' : 'lines'), 2: () => onPhoto() || toggle('colors'), 0: fit,
   '[': () => setSizePx(own().size[sizeKind(own().tool)] / 1.25 - 0.5),
   ']': () => setSizePx(own().size[sizeKind(own().tool)] * 1.25 + 0.5),
-  delete: () => clearLayer(hand.layer), backspace: () => clearLayer(hand.layer),
+  delete: actions.clear, backspace: actions.clear,
   '?': actions.keys,
 };
 
@@ -677,15 +797,14 @@ function schedule() {
 }
 
 function payload() {
-  const value = {
-    method: method.name, again, is_preview: Boolean(stroke),
-    lines: urlOf('lines'), colors: urlOf('colors'),
-  };
-  if (method.reads.includes('photo')) value.photo = s2i.start?.photo ?? null;
-  return value;
+  const head = { method: method.name, again, is_preview: Boolean(stroke) };
+  if (!onPhoto()) return { ...head, lines: urlOf('lines'), colors: urlOf('colors') };
+  const hasMarks = canMark() && !isEmpty('marks');
+  return { ...head, photo: photo?.url ?? null, marks: hasMarks ? urlOf('marks') : null };
 }
 
 function post() {
+  if (onPhoto() && !photo) isDirty = false; // there is nothing to work on yet
   if (!isDirty || isPaused || !method.live && !isForced) return;
   if (!navigator.onLine) return showState('offline'); // Gradio would reload the page: undo is lost
   isDirty = false;
@@ -738,6 +857,7 @@ function repaint() {
 }
 
 function paintAgain() {
+  if (onPhoto() && !photo) return notice('There is no photo yet: drop one here, or choose one below.');
   again += 1;
   if (isPaused) setPaused(false);
   repaint();
@@ -867,6 +987,7 @@ function save() {
   clearTimeout(saveTimer);
   const drawing = {
     id: tabId, version: 1, time: Date.now(), lines: urlOf('lines'), colors: urlOf('colors'),
+    photo: photo?.id, marks: photo ? urlOf('marks') : undefined,
     hand: structuredClone(hand), settings: s2i.start?.settings,
   };
   store.put('drawings', drawing);
@@ -878,11 +999,14 @@ document.addEventListener('visibilitychange', () => document.hidden && save());
 async function restore() {
   const all = (await store.all('drawings')).sort((a, b) => b.time - a.time);
   for (const old of all.slice(12)) store.drop('drawings', old.id);
+  dropPhotos(all.slice(0, 12));
   const drawing = all.find((one) => one.id === tabId) ?? all[0];
   try {
     if (!drawing) throw new Error('a first visit');
     Object.assign(hand, drawing.hand);
     await load({ lines: drawing.lines, colors: drawing.colors }, { isUndoable: false });
+    const kept = drawing.photo && await store.get('photos', drawing.photo);
+    if (kept) await layPhoto(kept, { marks: drawing.marks, isUndoable: false });
     const time = new Date(drawing.time);
     const day = time.toDateString() === new Date().toDateString() ? ''
       : `${time.toLocaleDateString([], { day: 'numeric', month: 'short' })}, `;
@@ -899,7 +1023,16 @@ async function restore() {
   showHand();
 }
 
+// Forget the photos of other days that no drawing and no kept picture needs.
+async function dropPhotos(drawings) {
+  const needed = new Set([...drawings, ...await store.all('kept')].map((one) => one.photo));
+  for (const { id, time } of await store.all('photos')) {
+    if (!needed.has(id) && time < Date.now() - DAY_MS) store.drop('photos', id);
+  }
+}
+
 function clearPage() {
+  if (onPhoto()) return photo && layPhoto(null);
   if (isEmpty('lines') && isEmpty('colors')) return;
   replacePage({
     lines: new ImageData(page.width, page.height), colors: new ImageData(page.width, page.height),
@@ -913,7 +1046,19 @@ watch('cmd', async () => {
   if (sentence) notice(sentence, { isError: true });
   if (!lines && !colors) return;
   await load({ lines: lines ?? undefined, colors: colors ?? undefined });
+  if (onPhoto()) offerPainter(colors);
 });
+
+// The lines of a photo's sketch are on the pad now, though another sheet is seen.
+function offerPainter(colors) {
+  const painter = painterOf();
+  notice(`The sketch is on the pad's Lines${colors ? ", the photo's colours on Colours" : ''}`, {
+    action: `open ${painter.title}`, run: () => s2i.start.openTab(painter.name),
+  });
+}
+
+const painterOf = () => props.methods.find(({ reads }) => reads.includes('colors'))
+  ?? props.methods.find(({ reads }) => reads.includes('lines'));
 
 find('.from input').addEventListener('change', async (event) => {
   const [file] = event.target.files;
@@ -927,21 +1072,24 @@ find('.from input').addEventListener('change', async (event) => {
   setColor(answer.palette[0]);
 });
 
-// Return a file as a PNG data URL with a long side of at most 512 px; a sentence if it is no picture.
-s2i.readPhoto = async (file) => {
+// Return a file drawn upright on a canvas of another size; null after a sentence if it is no picture.
+async function redraw(file, sizeOf) {
   try {
-    const bitmap = await createImageBitmap(file);
-    const [width, height] = fitSize(bitmap.width, bitmap.height);
+    const bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
+    const [width, height] = sizeOf(bitmap.width, bitmap.height);
     const room = Object.assign(document.createElement('canvas'), { width, height });
     const brush = room.getContext('2d');
     brush.imageSmoothingQuality = 'high';
     brush.drawImage(bitmap, 0, 0, width, height);
-    return room.toDataURL('image/png');
+    return room;
   } catch {
     notice(`'${file.name}' is not a picture that this browser reads: try a PNG or JPEG.`, { isError: true });
     return null;
   }
-};
+}
+
+// Return a file as a PNG data URL with a long side of 512 px; null after a sentence.
+s2i.readPhoto = async (file) => (await redraw(file, fitSize))?.toDataURL('image/png') ?? null;
 
 for (const [name, run] of Object.entries({
   dragover: (event) => { event.preventDefault(); find('.drop').hidden = false; },
@@ -953,6 +1101,13 @@ for (const [name, run] of Object.entries({
   },
 })) view.addEventListener(name, run);
 
+document.addEventListener('paste', (event) => {
+  const file = [...event.clipboardData.files].find(({ type }) => type.startsWith('image/'));
+  if (!file || !onPhoto() || isTyping(event.target)) return;
+  event.preventDefault();
+  openPhoto(file);
+});
+
 // ---------------------------------------------------------------- what the other parts may call
 
 // The lines of an opened picture, whatever their paper; null after a sentence that says why not.
@@ -963,19 +1118,24 @@ async function inkOf(url) {
 }
 
 s2i.pad = {
-  load, inkOf, useColors, stopStream, saveSoon, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
-  get size() { return { width: page.width, height: page.height }; },
+  load, openPhoto, bringPhoto, painterOf, inkOf, useColors, stopStream, saveSoon, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
+  get size() { return { width: sizeNow().width, height: sizeNow().height }; },
+  get photo() { return photo?.url ?? null; },
+  get isOnPhoto() { return onPhoto(); },
   get method() { return method; },
   get settled() { return seq === shownSeq && !isDirty && !isStreaming; },
-  drawing: () => ({ lines: urlOf('lines'), colors: urlOf('colors') }),
+  readsPhoto: (name) => Boolean(methods[name]?.reads.includes('photo')),
+  sourcesOf: (name) => (methods[name]?.reads.includes('photo')
+    ? { photo: photo?.id, marks: urlOf('marks') } : { lines: urlOf('lines'), colors: urlOf('colors') }),
   ghost: () => s2i.stage?.drawGhost(canvas.lines),
   setMethod(name) {
+    endStroke();
     method = methods[name] ?? method;
     const missing = LAYERS.filter((layer) => !method.reads.includes(layer));
     const read = method.reads.filter((layer) => TITLES[layer]).map((layer) => TITLES[layer].toLowerCase());
     find('.ignored').textContent = missing.length
-      ? `${method.title} reads ${read.length ? `${read.join(' and ')} only` : 'photos'}` : '';
-    showHand();
+      ? read.length ? `${method.title} reads ${read.join(' and ')} only` : 'reads photos' : '';
+    showSheet();
     s2i.start?.showExamples();
     s2i.stage?.showMethod(method);
     repaint();
@@ -987,6 +1147,6 @@ try {
   if (theme) document.body.classList.toggle('dark', theme === 'dark');
 } catch { /* private */ }
 setSize(LONG_SIDE_PX, LONG_SIDE_PX);
-showHistory();
+showSheet();
 showState('live');
 restore();

@@ -1,7 +1,7 @@
-"""The pad: one drawing on two layers, kept in the browser; and the check of what it sends.
+"""The pad: a drawing on two layers, a photo with marks on it; and the check of what they send.
 
-Nothing that comes from a browser is trusted: every layer is checked for type, length, prefix, PNG
-signature and size before it is decoded.
+Both are kept in the browser, and nothing that comes from one is trusted: every layer is checked for
+type, length, prefix, signature and size before it is decoded.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from s2i.methods.base import Drawing
 
 HERE = Path(__file__).parent
 PREFIX = "data:image/png;base64,"
+PHOTO_PREFIXES = (PREFIX, "data:image/jpeg;base64,")
 MAX_CHARS = 2_000_000
+MAX_PHOTO_CHARS = 12_000_000
 MAX_SIDE_PX = 1024
+MAX_PHOTO_SIDE_PX = 2048
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PALETTE = (
     "#f6d7b8", "#d99a6c", "#8a5a3b", "#3d2a20", "#f2c14e", "#e4572e",
@@ -37,10 +40,11 @@ def read_asset(*names: str) -> str:
 
 
 class SketchPad(gr.HTML):
-    """Two layers to draw on.
+    """Two layers to draw on or, for a method that reads ``photo``, a photo to paint marks on.
 
-    Its value is ``{seq, method, again, is_preview, lines, colors[, photo]}`` with PNG data URLs,
-    its events ``paint`` and, for a stream of results with the key ``stream``, ``paint_steps``.
+    Its value is ``{seq, method, again, is_preview}`` with the data URLs ``lines`` and ``colors`` or
+    ``photo`` and ``marks``; its events are ``paint`` and, for a stream of results with the key
+    ``stream``, ``paint_steps``.
     From Python ``cmd={"seq": ..., "lines": url, "colors": url, "sentence": ...}`` lays layers on
     the pad (undoable) or tells the person something; ``seq`` has to differ from the one before.
     """
@@ -71,7 +75,29 @@ class SketchPad(gr.HTML):
 
     def api_info(self) -> dict[str, Any]:
         """Describe the value for the API's documentation."""
-        return {"type": "object", "description": "lines and colors: PNG data URLs"}
+        return {"type": "object", "description": "lines and colors, or photo and marks: data URLs"}
+
+
+def decode_url(url: Any, *, name: str, prefixes: Sequence[str], max_chars: int) -> bytes:
+    """Return what a base64 data URL holds.
+
+    Raises:
+        S2IError: no text with one of ``prefixes``, longer than ``max_chars``, or no base64.
+    """
+    prefix = next((one for one in prefixes if isinstance(url, str) and url.startswith(one)), None)
+    if prefix is None:
+        kinds = " or ".join(one[:-8].rpartition("/")[2].upper() for one in prefixes)
+        starts = " or ".join(f"'{one}'" for one in prefixes)
+        raise S2IError(f"{name} must be a {kinds} as a data URL that starts with {starts}.")
+    if len(url) > max_chars:
+        raise S2IError(
+            f"{name} has {len(url) / 1e6:.1f} MB; at most {max_chars / 1e6:.0f} MB are read: "
+            "make it smaller."
+        )
+    try:
+        return base64.b64decode(url[len(prefix) :], validate=True)
+    except (binascii.Error, ValueError):
+        raise S2IError(f"{name} is not valid base64: send it again.") from None
 
 
 def read_layer(url: Any, *, name: str = "the layer") -> np.ndarray:
@@ -80,17 +106,7 @@ def read_layer(url: Any, *, name: str = "the layer") -> np.ndarray:
     Raises:
         S2IError: anything but a sound PNG of at most 1024 x 1024 px and 2 MB.
     """
-    if not isinstance(url, str) or not url.startswith(PREFIX):
-        raise S2IError(f"{name} must be a PNG as a data URL that starts with '{PREFIX}'.")
-    if len(url) > MAX_CHARS:
-        raise S2IError(
-            f"{name} has {len(url) / 1e6:.1f} MB; at most {MAX_CHARS / 1e6:.0f} MB are read: "
-            "make it smaller."
-        )
-    try:
-        content = base64.b64decode(url[len(PREFIX) :], validate=True)
-    except (binascii.Error, ValueError):
-        raise S2IError(f"{name} is not valid base64: send it again.") from None
+    content = decode_url(url, name=name, prefixes=(PREFIX,), max_chars=MAX_CHARS)
     if content[:8] != PNG_SIGNATURE or content[12:16] != b"IHDR":
         raise S2IError(f"{name} is not a PNG picture: send a PNG.")
     width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
@@ -102,23 +118,44 @@ def read_layer(url: Any, *, name: str = "the layer") -> np.ndarray:
     return image.read_layer(content, formats=("PNG",), max_pixels=MAX_SIDE_PX**2)
 
 
+def read_photo(url: Any, *, name: str = "the photo") -> np.ndarray:
+    """Return a PNG or JPEG data URL as (H, W, 3) uint8, upright, transparency on white.
+
+    Raises:
+        S2IError: anything but a sound PNG or JPEG of at most 2048 x 2048 px and 12 MB.
+    """
+    content = decode_url(url, name=name, prefixes=PHOTO_PREFIXES, max_chars=MAX_PHOTO_CHARS)
+    photo = image.read_photo(content, formats=("PNG", "JPEG"), max_pixels=MAX_PHOTO_SIDE_PX**2)
+    height, width = photo.shape[:2]
+    if max(height, width) > MAX_PHOTO_SIDE_PX:
+        raise S2IError(
+            f"{name} is {width} x {height} px; at most {MAX_PHOTO_SIDE_PX} px a side are read: "
+            "make it smaller."
+        )
+    return photo
+
+
 def read_drawing(payload: Any) -> Drawing:
     """Return what a pad or an API call sent as a drawing; missing layers stay ``None``.
 
     Lines may be ink with alpha, or be on any plain paper, as :func:`s2i.edges.read_ink` finds them.
-    A colour counts as painted from half alpha on.
+    A colour counts as painted from half alpha on. So do marks: what is more green than red says
+    *object*, the rest *background*; they may be smaller than their photo and get its size.
 
     Raises:
-        S2IError: no drawing, a bad layer (see :func:`read_layer`), a photo for lines, or layers of
-            different sizes.
+        S2IError: no drawing, a bad layer (see :func:`read_layer`) or photo (:func:`read_photo`), a
+            photo for lines, layers of different sizes, or marks of another shape than the photo.
     """
     if not isinstance(payload, dict):
         raise S2IError("no drawing came: draw something, or open a picture.")
     layers = {
         name: read_layer(payload[name], name=f"the layer '{name}'")
-        for name in ("lines", "colors", "photo")
+        for name in ("lines", "colors", "marks")
         if payload.get(name) is not None
     }
+    marks = layers.pop("marks", None)
+    if payload.get("photo") is not None:
+        layers["photo"] = read_photo(payload["photo"])
     sizes = {layer.shape[:2] for layer in layers.values()}
     if len(sizes) > 1:
         found = " and ".join(f"{width} x {height}" for height, width in sorted(sizes))
@@ -127,8 +164,28 @@ def read_drawing(payload: Any) -> Drawing:
     return Drawing(
         lines=None if lines is None else _find_ink(lines),
         colors=None if colors is None else _find_paint(colors),
-        photo=None if photo is None else image.on_paper(photo),
+        photo=photo,
+        marks=None if marks is None else _find_marks(marks, photo),
     )
+
+
+def _find_marks(layer: np.ndarray, photo: np.ndarray | None) -> np.ndarray | None:
+    """Return painted marks as (H, W) of the photo's size: 255, 0, 128 nothing; None if all that."""
+    if photo is None:
+        raise S2IError("there are marks but no photo that they are on: send both.")
+    (height, width), (rows, columns) = photo.shape[:2], layer.shape[:2]
+    if abs(rows * width - columns * height) > max(height, width):  # a pixel off is rounding
+        raise S2IError(
+            f"the marks are {columns} x {rows} px and the photo is {width} x {height} px: "
+            "send marks of the photo's shape."
+        )
+    is_painted = layer[..., 3] >= 128
+    if not is_painted.any():
+        return None
+    is_object = layer[..., 1] > layer[..., 0]
+    marks = np.where(is_painted, np.where(is_object, np.uint8(255), np.uint8(0)), np.uint8(128))
+    down, across = np.arange(height) * rows // height, np.arange(width) * columns // width
+    return marks[np.ix_(down, across)]
 
 
 def _find_ink(layer: np.ndarray) -> np.ndarray:

@@ -21,11 +21,12 @@ import numpy as np
 from gradio.components import Component
 
 from s2i import image, weights
+from s2i.edges import read_ink
 from s2i.errors import S2IError
 from s2i.methods import METHODS
 from s2i.methods.base import Action, Drawing, Method, Result, last_of
 from s2i.ui.controls import make_components
-from s2i.ui.pad import HERE, SketchPad, read_asset, read_drawing, read_layer, write_layer
+from s2i.ui.pad import HERE, SketchPad, read_asset, read_drawing, read_photo, write_layer
 from s2i.ui.results import Session, Stage, describe, show_result
 from s2i.ui.start import StartRow, find_examples
 from s2i.ui.stream import follow, stop_stream
@@ -33,6 +34,7 @@ from s2i.ui.stream import follow, stop_stream
 EXAMPLES = HERE.parents[1] / "examples"
 QUEUE_SIZE = 64
 MAX_KEY_CHARS = 64
+PAD_PX = 512  # the long side of a page
 SORRY = "Something went wrong here; your drawing is safe. Try again, or reload the page."
 COMMERCIAL = {
     "CC0-1.0": "yes",
@@ -393,22 +395,51 @@ def loading_of(name: Any) -> str | None:
 
 def _make_starter(panels: list[Panel]) -> Callable[..., SketchPad]:
     def start_from(payload: Any, *settings: Any) -> SketchPad:
-        """Return the pad's update with the lines and colours of a photo; never raise."""
+        """Return the pad's update with the lines and colours of a photo; never raise.
+
+        Where there is a ``sketch`` of the photo too, its lines are taken.
+        """
         try:
-            photo = image.on_paper(read_layer((payload or {}).get("photo"), name="the photo"))
+            photo = _fit_pad(read_photo(_pick(payload, "photo")), image.resize)
+            sketch = _pick(payload, "sketch")
+            lines = None if sketch is None else _read_sketch(sketch)
             index = next(
                 (i for i, one in enumerate(panels) if one.method.name == payload.get("method")), 0
             )
             panel, at = panels[index], len(panels) + sum(len(one.start) for one in panels[:index])
             values = dict(zip(panel.start, settings[at : at + len(panel.start)], strict=True))
-            drawing = _load(panel.method, settings[index]).method.start_from(photo, **values)
-            layers = {"lines": _ink(drawing.lines), "colors": drawing.colors}
+            try:
+                drawing = _load(panel.method, settings[index]).method.start_from(photo, **values)
+            except S2IError:
+                if lines is None:
+                    raise
+                drawing = Drawing()  # the sketch comes without colours
+            lines = drawing.lines if lines is None else _fit_pad(lines, image.resize_ink)
+            layers = {"lines": _ink(lines), "colors": drawing.colors}
             cmd = {name: write_layer(layer) for name, layer in layers.items() if layer is not None}
         except Exception as error:
             cmd = _excuse(error)
         return SketchPad(cmd={"seq": next(_numbers), **cmd})
 
     return start_from
+
+
+def _read_sketch(url: Any) -> np.ndarray:
+    """Return the lines (H, W) of a picture, dark ones as ink even where they are most of it."""
+    sketch = read_photo(url, name="the sketch")
+    try:
+        return read_ink(sketch)
+    except S2IError:
+        return sketch.min(2)
+
+
+def _fit_pad(
+    picture: np.ndarray, resize: Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+) -> np.ndarray:
+    """Return ``picture`` with a long side of at most a page's."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, PAD_PX / max(height, width))
+    return resize(picture, (max(1, round(height * scale)), max(1, round(width * scale))))
 
 
 def _ink(lines: np.ndarray | None) -> np.ndarray | None:
@@ -480,21 +511,27 @@ def _make_action(method: type[Method], action: Action, controls: list[str]) -> C
 def _make_endpoint(method: type[Method], names: list[str]) -> Callable[..., dict]:
     first = names[0] if names else ""
 
-    def paint(lines: str = "", colors: str = "", weights: str = first, settings: dict = {}) -> dict:  # noqa: B006
-        """Paint a drawing: PNG data URLs in, {picture: PNG data URL, about: caption} out."""
+    def answer(payload: dict, chosen: str, settings: dict) -> dict:
         try:
-            drawing = read_drawing({"lines": lines or None, "colors": colors or None})
             order = Order(
                 method=method,
-                weights=weights or first,
-                drawing=drawing,
+                weights=chosen or first,
+                drawing=read_drawing({name: url or None for name, url in payload.items()}),
                 values=settings or {},
             )
             return _paint(order)
         except S2IError as error:
             raise gr.Error(_as_sentence(error), print_exception=False) from None
 
-    return on_gpu(paint)
+    def paint(lines: str = "", colors: str = "", weights: str = first, settings: dict = {}) -> dict:  # noqa: B006
+        """Paint a drawing: PNG data URLs in, {picture: PNG data URL, about: caption} out."""
+        return answer({"lines": lines, "colors": colors}, weights, settings)
+
+    def read(photo: str = "", marks: str = "", weights: str = first, settings: dict = {}) -> dict:  # noqa: B006
+        """Read a photo: PNG or JPEG data URLs in, {picture: PNG data URL, about: caption} out."""
+        return answer({"photo": photo, "marks": marks}, weights, settings)
+
+    return on_gpu(read if "photo" in method.reads else paint)
 
 
 def _excuse(error: Exception) -> dict[str, str]:

@@ -6,6 +6,7 @@ const frame = find('.frame'), ghost = find('.ghost'), strip = find('.strip');
 let shown = null; // the last result with a picture
 let newest = null; // what the server said last, an error perhaps
 let isGhostOn = false, isStripKept = false;
+const REPLAY_MS = 4000;
 
 function download(href, name) {
   const link = document.createElement('a');
@@ -47,6 +48,11 @@ watch('shown', async () => {
   if (isStripNew) showStrip(result, { isSame: shown?.name === result.name });
   isStripKept = false;
   shown = result;
+  endReplay();
+  element.classList.toggle('has-strokes', Boolean(result.svg));
+  find('[data-do=replay]').hidden = !result.svg;
+  find('[data-do=send]').title = s2i.pad?.readsPhoto(result.method) ? "The sketch goes to the pad's Lines, the photo's colours to Colours"
+    : 'Start from this picture: its lines and colours go to the pad';
   await put(isStripNew && items[selected]?.source || result.picture);
   if (shown !== result) return result.more || s2i.pad?.painted({ seq: result.seq, stream: result.stream });
   find('.facts').textContent = result.facts ?? '';
@@ -130,6 +136,7 @@ function makeFigure(i) {
   add('look', () => {
     selected = i;
     showSelected();
+    endReplay();
     put(items[i].source);
   }).append(new Image());
   add('get', () => download(items[i].source, `${nameOf()}-${i + 1}.${kindOf(items[i].source)}`)).textContent = '↓';
@@ -154,19 +161,119 @@ async function saveLayer(name) {
   download(source, `drawing-${stamp()}.${name}.png`);
 }
 
+// ---------------------------------------------------------------- a sketch, drawn again
+
+let replay = null; // {ends, strokes, far, isRunning, time}
+
+// Every stroke takes as long as it is; `far` is the share of all that is drawn.
+function openReplay() {
+  const svg = new DOMParser().parseFromString(shown.svg, 'image/svg+xml').documentElement;
+  const strokes = [...svg.querySelectorAll('path')];
+  svg.removeAttribute('width');
+  svg.removeAttribute('height');
+  find('.replay').replaceChildren(svg);
+  find('.replay').hidden = find('.far').hidden = false;
+  let end = 0;
+  const ends = strokes.map((stroke) => {
+    const length = Math.max(1, stroke.getTotalLength());
+    stroke.dataset.length = length;
+    stroke.style.visibility = 'hidden';
+    return end += length;
+  });
+  replay = { strokes, ends, far: 0, drawn: 0, isRunning: false };
+}
+
+function showFar(far) {
+  const { strokes, ends } = replay, at = far * (ends.at(-1) ?? 0);
+  let now = ends.findIndex((end) => end > at);
+  if (now < 0) now = strokes.length;
+  for (let i = Math.min(now, replay.drawn); i < Math.min(strokes.length, Math.max(now, replay.drawn) + 1); i++) {
+    const { style, dataset } = strokes[i], length = +dataset.length;
+    const left = Math.min(length, Math.max(0, ends[i] - at));
+    style.visibility = left < length ? '' : 'hidden';
+    style.strokeDasharray = left ? `${length} ${length + 9}` : 'none';
+    style.strokeDashoffset = left;
+  }
+  Object.assign(replay, { far, drawn: now });
+  find('.far').value = far;
+}
+
+function runReplay(time) {
+  if (!replay?.isRunning) return;
+  const far = Math.min(1, replay.far + (time - (replay.time ?? time)) / REPLAY_MS);
+  replay.time = time;
+  showFar(far);
+  if (far < 1) return requestAnimationFrame(runReplay);
+  setRunning(false);
+}
+
+function setRunning(isRunning) {
+  replay.isRunning = isRunning;
+  replay.time = undefined;
+  element.classList.toggle('is-drawing', isRunning);
+  find('[data-do=replay]').textContent = isRunning ? 'pause' : replay.far < 1 ? 'go on' : 'replay';
+  if (isRunning) requestAnimationFrame(runReplay);
+}
+
+function playOrPause() {
+  if (!shown?.svg) return;
+  if (!replay) openReplay();
+  else if (replay.far >= 1) showFar(0);
+  if (!matchMedia('(prefers-reduced-motion: reduce)').matches) return setRunning(!replay.isRunning);
+  showFar(1); // the slider shows how it grew, without anything that moves by itself
+  setRunning(false);
+}
+
+function endReplay() {
+  replay = null;
+  element.classList.remove('is-drawing');
+  find('.replay').hidden = find('.far').hidden = true;
+  find('.replay').replaceChildren();
+  find('[data-do=replay]').textContent = 'replay';
+}
+
+find('.far').addEventListener('input', (event) => {
+  if (!replay) return;
+  if (replay.isRunning) setRunning(false);
+  showFar(+event.target.value);
+  setRunning(false);
+});
+
+async function saveGif() {
+  const { npz } = shown, name = `${nameOf()}.gif`;
+  s2i.pad.notice('The GIF is being made…');
+  const answer = await server.gif_of(npz).catch(() => ({ sentence: 'No connection: try it again.' }));
+  if (answer.sentence) return s2i.pad.notice(answer.sentence, { isError: true });
+  s2i.pad.notice('The GIF is saved.', { seconds: 4 });
+  download(answer.gif, name);
+}
+
+function saveSvg() {
+  const href = URL.createObjectURL(new Blob([shown.svg], { type: 'image/svg+xml' }));
+  download(href, `${nameOf()}.svg`);
+  setTimeout(() => URL.revokeObjectURL(href), 10000);
+}
+
 const current = () => (element.classList.contains('has-picture') ? frame.querySelector('img').src : null);
 
 const actions = {
   paint: () => s2i.pad?.paintAgain(),
   keep: () => current() && s2i.session?.keep({
-    picture: current(), ...s2i.pad.drawing(), about: shown.about, weights: shown.weights,
+    picture: current(), ...s2i.pad.sourcesOf(shown.method), about: shown.about, weights: shown.weights,
     method: shown.method, name: nameOf(),
   }),
   stop: () => s2i.pad?.stopStream(),
   save: () => current() && download(current(), `${nameOf()}.${kindOf(current())}`),
   saveLines: () => saveLayer('lines'),
   saveColors: () => saveLayer('colors'),
-  send: () => current() && s2i.start?.openPhoto(current()),
+  saveSvg: () => shown?.svg && saveSvg(),
+  saveNpz: () => shown?.npz && download(shown.npz, `${nameOf()}.npz`),
+  saveGif: () => shown?.npz && saveGif(),
+  replay: playOrPause,
+  send: () => {
+    if (s2i.pad.readsPhoto(shown?.method)) s2i.start?.sendSketch(shown.picture);
+    else if (current()) s2i.start?.openPhoto(current());
+  },
   ghost: () => {
     isGhostOn = !isGhostOn;
     find('[data-do=ghost]').setAttribute('aria-pressed', isGhostOn);
@@ -203,6 +310,7 @@ s2i.stage = {
   },
   showMethod(method) {
     find('[data-do=paint]').hidden = method.live;
+    element.classList.toggle('on-photo', method.reads.includes('photo'));
     find('.hint').textContent = method.live ? '' : 'Press Enter to paint.';
   },
 };

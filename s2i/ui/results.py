@@ -11,8 +11,14 @@ import numpy as np
 from PIL import Image
 
 from s2i import image
+from s2i.errors import S2IError
 from s2i.methods.base import Method, Result
-from s2i.ui.pad import read_asset, write_layer
+from s2i.ui.pad import decode_url, read_asset, write_layer
+from s2i.vectorize import draw_frames, from_npz, to_npz, to_svg
+
+NPZ_PREFIX = "data:application/npz;base64,"
+MAX_NPZ_CHARS = 8_000_000
+FRAMES_PER_SECOND = 20
 
 
 class Stage(gr.HTML):
@@ -30,6 +36,7 @@ class Stage(gr.HTML):
             css_template=read_asset("results.css"),
             js_on_load=read_asset("results.js"),
             apply_default_css=False,
+            server_functions=[gif_of],
             shown=shown,
             **kwargs,
         )
@@ -71,6 +78,7 @@ def show_result(
 ) -> dict[str, Any]:
     """Return a result as the stage's ``shown``: data URLs of pictures and colours, captions, a GIF.
 
+    Of strokes it carries the SVG as text and the NPZ, of which :func:`gif_of` makes a film.
     Pictures are PNG. A preview, which lasts until the pen is lifted, is a JPEG of the first one:
     ten times faster to make, a fifth of the bytes. Of a stream's result that is soon replaced
     (``is_passing``) all pictures are JPEG, and there is nothing else to take from it.
@@ -90,7 +98,23 @@ def show_result(
         shown["colors"] = [write_layer(layer) for layer in result.colors]
     if result.frames:
         shown["gif"] = _to_url(image.encode_gif(result.frames), "image/gif")
+    if result.strokes is not None:
+        shown["svg"] = to_svg(result.strokes).decode()
+        shown["npz"] = _to_url(to_npz(result.strokes), "application/npz")
     return shown
+
+
+def gif_of(url: Any) -> dict[str, str]:
+    """Answer the stage's wish for a film of strokes being drawn: NPZ in, GIF or a sentence out."""
+    try:
+        content = decode_url(
+            url, name="the strokes", prefixes=(NPZ_PREFIX,), max_chars=MAX_NPZ_CHARS
+        )
+        frames = draw_frames(from_npz(content), frames_per_second=FRAMES_PER_SECOND)
+        gif = image.encode_gif(frames, frame_ms=1000 // FRAMES_PER_SECOND)
+    except S2IError as error:
+        return {"sentence": str(error)[:1].upper() + str(error)[1:]}
+    return {"gif": _to_url(gif, "image/gif")}
 
 
 def _to_jpeg(picture: np.ndarray) -> str:

@@ -44,9 +44,14 @@ function showAll() {
 }
 
 async function bringBack(item) {
-  await s2i.pad.load({ lines: item.lines, colors: item.colors });
-  if (item.weights) s2i.start?.chooseWeights(item.method, item.weights);
-  s2i.pad.notice('The drawing of that picture is back on the pad (undo returns yours).');
+  const isPhoto = 'photo' in item;
+  if (isPhoto !== s2i.pad.isOnPhoto) s2i.start?.openTab(item.method, item.weights);
+  else if (item.weights) s2i.start?.chooseWeights(item.method, item.weights);
+  if (!isPhoto) await s2i.pad.load({ lines: item.lines, colors: item.colors });
+  else if (!await s2i.pad.bringPhoto(item.photo, item.marks)) {
+    return s2i.pad.notice('The photo of that picture is not in this browser any more: open it again.', { isError: true });
+  }
+  s2i.pad.notice(`The ${isPhoto ? 'photo' : 'drawing'} of that picture is back on the pad (undo returns yours).`);
 }
 
 function remove(item) {
@@ -105,15 +110,18 @@ function zip(files) {
   return new Blob([...parts, ...index, end.buffer], { type: 'application/zip' });
 }
 
-function saveAll() {
+async function saveAll() {
   const files = [], captions = [];
-  kept.forEach((item, i) => {
+  for (const [i, item] of kept.entries()) {
     const name = String(kept.length - i).padStart(3, '0');
     captions.push(`${name}\t${item.about ?? ''}`);
     files.push([`${name}.png`, bytesOf(item.picture)]);
-    files.push([`${name}.lines.png`, bytesOf(item.lines)]);
-    files.push([`${name}.colors.png`, bytesOf(item.colors)]);
-  });
+    for (const layer of ['lines', 'colors', 'marks']) {
+      if (item[layer]) files.push([`${name}.${layer}.png`, bytesOf(item[layer])]);
+    }
+    const photo = item.photo && await store.get('photos', item.photo);
+    if (photo) files.push([`${name}.photo.${photo.url.slice(11, photo.url.indexOf(';'))}`, bytesOf(photo.url)]);
+  }
   files.push(['captions.txt', new TextEncoder().encode(captions.reverse().join('\n') + '\n')]);
   const href = URL.createObjectURL(zip(files));
   s2i.download(href, 's2i-session.zip');

@@ -1,4 +1,4 @@
-// The start row: examples of the chosen weights, a photo, saved layers, an empty page.
+// The start row: examples of the chosen weights, a photo, the camera, saved layers, an empty page.
 
 const s2i = (window.s2i ??= {});
 const find = (selector) => element.querySelector(selector);
@@ -9,10 +9,16 @@ const RESTORE_MS = 3000;
 let photo = null, seq = 0, onChosen = () => {};
 
 const current = () => chosen[s2i.pad?.method?.name];
-const fileOf = (example, kind) => `gradio_api/file=${props.folder}/${example.weights}/${example.name}.${kind}.png`;
+const fileOf = (example, kind) => `gradio_api/file=${props.folder}/${example.weights}/${
+  example.photo ?? `${example.name}.${kind}.png`}`;
 
 function showExamples() {
   showPhotoControls();
+  const isOnPhoto = s2i.pad.isOnPhoto;
+  find('[data-do=camera]').hidden = !isOnPhoto;
+  find('.layers').hidden = isOnPhoto;
+  find('[data-do=new]').title = isOnPhoto ? 'Take the photo away (undo brings it back)'
+    : 'An empty page (undo brings this one back)';
   const box = find('.examples'), weights = current();
   const own = props.examples.filter((example) => example.weights === weights);
   if (box.dataset.weights === weights) return;
@@ -23,7 +29,7 @@ function showExamples() {
     button.title = `Start from the example “${example.name.replace(/[-_]/g, ' ')}”`;
     button.setAttribute('aria-label', button.title);
     button.dataset.testid = 'example';
-    for (const kind of ['colors', 'lines']) {
+    for (const kind of example.photo ? ['photo'] : ['colors', 'lines']) {
       const picture = new Image();
       picture.src = fileOf(example, kind);
       picture.alt = '';
@@ -37,6 +43,10 @@ function showExamples() {
 
 async function open(example, options) {
   setPhoto(null);
+  if (example.photo) {
+    chooseWeights(example.method, example.weights);
+    return s2i.pad.openPhoto(await (await fetch(fileOf(example))).blob(), options);
+  }
   chooseWeights(example.method, example.weights);
   await s2i.pad.load({ lines: fileOf(example, 'lines'), colors: fileOf(example, 'colors') }, options);
 }
@@ -74,13 +84,26 @@ function sendPhoto() {
   trigger('photo');
 }
 
-// Take a File or a data URL, lay its lines and colours on the pad.
+// Take a File or a data URL: a method that reads photos works on it, for the others its lines and
+// colours go to the pad.
 async function openPhoto(source) {
-  const url = typeof source === 'string' ? source : await s2i.readPhoto(source);
+  const isUrl = typeof source === 'string';
+  if (s2i.pad.isOnPhoto) {
+    return s2i.pad.openPhoto(isUrl ? await (await fetch(source)).blob() : source);
+  }
+  const url = isUrl ? source : await s2i.readPhoto(source);
   if (!url) return;
   setPhoto(url);
-  if (s2i.pad.method.reads.includes('photo')) s2i.pad.repaint();
-  else sendPhoto();
+  sendPhoto();
+}
+
+// Lay the lines of a photo's sketch and the photo's colours on the pad, as its first painter likes.
+function sendSketch(sketch) {
+  const url = s2i.pad.photo;
+  if (!url) return s2i.pad.notice('The photo of this sketch was taken away: undo brings it back.');
+  setPhoto(null);
+  props.value = { seq: ++seq, method: s2i.pad.painterOf().name, photo: url, sketch };
+  trigger('photo');
 }
 
 // Which of the two layers a file holds: by its name, else by whether it has any colour.
@@ -119,10 +142,58 @@ element.addEventListener('change', (event) => {
   else openLayers(files);
 });
 
+const actions = {
+  camera: openCamera,
+  shoot: takePhoto,
+  leave: () => booth.close(),
+  new: () => {
+    setPhoto(null);
+    s2i.pad.clearPage();
+  },
+};
+
 element.addEventListener('click', (event) => {
-  if (!event.target.closest('[data-do=new]')) return;
-  setPhoto(null);
-  s2i.pad.clearPage();
+  actions[event.target.closest('[data-do]')?.dataset.do]?.();
+});
+
+// ---------------------------------------------------------------- the camera
+
+const NO_CAMERA = {
+  NotAllowedError: 'The camera may not be used: allow it beside the address, or choose a photo.',
+  NotFoundError: 'No camera was found: plug one in, or choose a photo.',
+  NotReadableError: 'The camera is in use elsewhere: close the other program, or choose a photo.',
+};
+const booth = find('.booth'), live = find('.booth video');
+
+async function openCamera() {
+  if (!navigator.mediaDevices?.getUserMedia) {
+    return s2i.pad.notice('This browser gives the camera to https and localhost only: choose a photo.', { isError: true });
+  }
+  try {
+    live.srcObject = await navigator.mediaDevices.getUserMedia({
+      video: { facingMode: 'environment', width: { ideal: 1280 }, height: { ideal: 960 } },
+    });
+    booth.showModal();
+    await live.play();
+  } catch (error) {
+    booth.close();
+    if (error.name === 'AbortError') return; // closed before it began
+    const text = NO_CAMERA[error.name] ?? 'The camera did not start: try again, or choose a photo.';
+    s2i.pad.notice(text, { isError: true });
+  }
+}
+
+async function takePhoto() {
+  if (!live.videoWidth) return;
+  const room = new OffscreenCanvas(live.videoWidth, live.videoHeight);
+  room.getContext('2d').drawImage(live, 0, 0);
+  booth.close();
+  await openPhoto(await room.convertToBlob({ type: 'image/jpeg', quality: 0.95 }));
+}
+
+booth.addEventListener('close', () => {
+  for (const track of live.srcObject?.getTracks() ?? []) track.stop();
+  live.srcObject = null;
 });
 
 function openFirst() {
@@ -131,8 +202,8 @@ function openFirst() {
 }
 
 s2i.start = {
-  openPhoto, openFirst, chooseWeights, showExamples, resend: sendPhoto,
-  get photo() { return photo; },
+  openPhoto, openFirst, chooseWeights, showExamples, sendSketch, resend: sendPhoto,
+  openTab: (tab, weights) => choose({ tab, weights: weights && { [tab]: weights } }),
   get weights() { return current(); },
   get settings() {
     const weights = Object.entries(chosen).filter(([method, name]) => name !== first[method]);

@@ -1,4 +1,4 @@
-"""The start row: examples, a photo, saved layers, an empty page."""
+"""The start row: examples, a photo, the camera, saved layers, an empty page."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from s2i.ui.pad import read_asset
 
 
 class StartRow(gr.HTML):
-    """Ways to begin; its value is ``{seq, method, photo}`` or ``{seq, tab, weights, values}``.
+    """Ways to begin: its value is ``{seq, method, photo[, sketch]}`` or settings to choose.
 
-    Events: ``photo`` (its lines and colours are wanted) and ``choose`` (a tab, weights by method,
-    values by method and control are wanted, any of them). From Python ``chosen={method: weights}``
-    tells which weights the tabs show now.
+    Those are ``{seq, tab, weights, values}``. Events: ``photo`` (its lines, or those of its sketch,
+    and its colours are wanted) and ``choose`` (a tab, weights by method, values by method and
+    control are wanted, any of them). From Python ``chosen={method: weights}`` tells which weights
+    the tabs show now.
     """
 
     def __init__(
@@ -50,7 +51,8 @@ class StartRow(gr.HTML):
 def find_examples(folder: Path, names: list[tuple[str, str]]) -> list[dict[str, str]]:
     """List the examples of every (method, weights), the most painted first.
 
-    An example is a pair of NAME.lines.png and NAME.colors.png in ``folder`` / weights.
+    An example is a pair of NAME.lines.png and NAME.colors.png in ``folder`` / weights, or a
+    NAME.photo.jpg (or .png) for a method that reads photos.
     """
     found = []
     for method, weights in names:
@@ -61,4 +63,10 @@ def find_examples(folder: Path, names: list[tuple[str, str]]) -> list[dict[str, 
                 shares[name] = (image.read_layer(path)[..., 3] > 0).mean()
         ordered = sorted(shares, key=shares.__getitem__, reverse=True)
         found += [{"method": method, "weights": weights, "name": name} for name in ordered]
+        for path in sorted((folder / weights).glob("*.photo.*")):
+            if path.suffix in (".jpg", ".png"):
+                name = path.name.partition(".")[0]
+                found.append(
+                    {"method": method, "weights": weights, "name": name, "photo": path.name}
+                )
     return found

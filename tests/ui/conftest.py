@@ -65,7 +65,8 @@ def browser():
         pytest.skip(f"no browser found: install one of {', '.join(BROWSERS)}")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream"],
         )
         yield browser
         browser.close()

@@ -15,6 +15,7 @@ import torch
 from s2i import image
 from s2i.errors import S2IError
 from s2i.methods.base import Action, Choice, Drawing, Method, Result, Slider, Toggle
+from s2i.vectorize import Stroke, Strokes, rasterize
 
 
 class Blot(Method):
@@ -148,10 +149,54 @@ class Grow(Method):
             )
 
 
-METHODS = (Blot, Outline, Slow, Grow)
+class Trace(Method):
+    """Two strokes around whatever is on the photo, the photo without background, the marks."""
+
+    name, title = "trace", "Trace"
+    reads = ("photo", "marks")
+    controls = (Slider(name="seed", label="Seed", default=0, low=0, high=9, help="dice"),)
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(2))
+
+    def predict(self, drawing, *, seed):
+        marks = drawing.marks
+        if marks is None:
+            marks = np.full(drawing.size, 128, np.uint8)
+        strokes = ring_and_bar(*drawing.size)
+        cut = np.where(marks[..., None] == 0, np.uint8(255), drawing.photo)
+        pictures = [np.repeat(plane[..., None], 3, 2) for plane in (rasterize(strokes), marks)]
+        return Result(
+            pictures=(pictures[0], cut, pictures[1]),
+            captions=("sketch", "cut-out", "mask"),
+            strokes=strokes,
+        )
+
+
+def ring_and_bar(height, width):
+    """Return a ring of four curves around the middle and a bar through it."""
+    at = np.array([width, height]) / 2
+    radius, pull = 0.35 * min(height, width), 0.5523
+    quarter = np.array([(1, 0), (1, pull), (pull, 1), (0, 1)])
+    curve, points = quarter, [quarter[:1]]
+    for _ in range(4):
+        points.append(curve[1:])
+        curve = curve @ np.array([[0, 1], [-1, 0]])
+    bar = np.linspace((-0.8, 0), (0.8, 0), 4)
+    return Strokes(
+        size=(height, width),
+        strokes=tuple(
+            Stroke(points=(at + radius * path).astype(np.float32), width_px=5.0)
+            for path in (np.concatenate(points), bar)
+        ),
+    )
+
+
+METHODS = (Blot, Outline, Slow, Grow, Trace)
 KWARGS = {"blot.soft": (Blot, {"wait_ms": 20}), "blot.warm": (Blot, {"tint": 60}),
           "outline.blue": (Outline, {}), "slow.blue": (Slow, {}),
-          "grow.dark": (Grow, {})}  # fmt: skip
+          "grow.dark": (Grow, {}), "trace.ring": (Trace, {})}  # fmt: skip
 
 
 def write_zoo(folder: Path, save) -> Path:
@@ -176,9 +221,19 @@ def write_zoo(folder: Path, save) -> Path:
     return manifest
 
 
+def sun(height, width):
+    """Return a photo of a yellow disc before blue."""
+    photo = np.full((height, width, 3), (70, 120, 190), np.uint8)
+    cv2.circle(photo, (width // 2, height // 2), round(0.3 * height), (240, 200, 60), -1)
+    return photo
+
+
 def write_examples(folder: Path) -> Path:
     """Write two small examples for every weight; return their folder."""
     for name in KWARGS:
+        if name.startswith("trace"):
+            image.write(folder / name / "sun.photo.png", sun(300, 400))
+            continue
         for number, color in enumerate([(220, 60, 40, 255), (40, 90, 200, 255)]):
             lines = np.full((256, 256), 255, np.uint8)
             cv2.circle(lines, (128, 128), 90 - 20 * number, 0, 2, cv2.LINE_AA)

@@ -37,10 +37,10 @@ WATCH_FACTS = """() => {
   }).observe(document.querySelector('#stage'), { childList: true, subtree: true });
 }"""
 
-FORGET = """new Promise((done) => {
-  const request = indexedDB.deleteDatabase('s2i');
+FORGET = """Promise.all(['s2i', 's2i.photos'].map((name) => new Promise((done) => {
+  const request = indexedDB.deleteDatabase(name);
   request.onsuccess = request.onerror = done;
-})"""
+})))"""
 
 
 class Person:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import base64
+import io
 import struct
 import sys
 import types
 import zlib
 
+import fakes
 import numpy as np
 import pytest
+from PIL import Image
 
 from s2i import image
 from s2i.errors import S2IError
 from s2i.methods.base import Choice, Control, Result, Slider, Toggle
 from s2i.ui import page
 from s2i.ui.controls import make_component
-from s2i.ui.pad import PREFIX, ink_of, palette_of, read_drawing, read_layer, write_layer
-from s2i.ui.results import describe, show_result
+from s2i.ui.pad import (
+    PREFIX,
+    ink_of,
+    palette_of,
+    read_drawing,
+    read_layer,
+    read_photo,
+    write_layer,
+)
+from s2i.ui.results import NPZ_PREFIX, describe, gif_of, show_result
 from s2i.ui.start import find_examples
+from s2i.vectorize import to_npz
 
 
 def png(width, height):
@@ -114,6 +126,91 @@ def test_layers_of_two_sizes_get_a_sentence():
         read_drawing({"lines": write_layer(layer()), "colors": write_layer(layer(width=31))})
 
 
+def jpeg(height, width, **options):
+    content = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 30, 60)).save(content, "JPEG", **options)
+    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (None, "must be a PNG or JPEG"),
+        ({"url": PREFIX}, "must be a PNG or JPEG"),
+        ("data:image/webp;base64,AAAA", "must be a PNG or JPEG"),
+        ("file:///etc/passwd", "must be a PNG or JPEG"),
+        (PREFIX + "A" * 12_000_001, "at most 12 MB"),
+        (PREFIX + "*", "not valid base64"),
+        (url(b"eggs, milk"), "is not a PNG, JPEG"),
+        (url(b"GIF89a" + bytes(40)), "is not a PNG, JPEG"),
+        (url(png(60_000, 60_000)), "60000 x 60000"),
+        (jpeg(1, 2049), "2049 x 1"),
+        (jpeg(40, 2400), "2400 x 40"),
+        (jpeg(2049, 2048), "at most 4 million"),
+        (url(png(64, 64)), "damaged"),
+        (jpeg(64, 64)[: 23 + 800], "damaged"),
+    ],
+)
+def test_a_bad_photo_gets_a_sentence(value, sentence):
+    with pytest.raises(S2IError, match=sentence):
+        read_photo(value)
+    with pytest.raises(S2IError, match=sentence):
+        read_drawing({"photo": value or 0})
+
+
+def test_a_photo_is_rgb_on_white_and_upright():
+    assert (read_photo(write_layer(layer(rgba=(9, 9, 9, 0)))) == 255).all()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    assert read_photo(jpeg(20, 30, exif=turned)).shape == (30, 20, 3)
+    drawing = read_drawing({"photo": jpeg(20, 30)})
+    assert drawing.photo.shape == (20, 30, 3) and drawing.marks is None
+
+
+def test_marks_get_the_size_of_their_photo():
+    painted = layer(20, 30)
+    painted[:10, :15] = (61, 220, 132, 255)
+    painted[:10, 15:] = (214, 40, 88, 200)
+    painted[10:, :15] = (0, 255, 0, 90)
+    marks = read_drawing({"photo": jpeg(200, 300), "marks": write_layer(painted)}).marks
+    assert marks.shape == (200, 300) and marks.dtype == np.uint8
+    assert (marks[:100, :150] == 255).all() and (marks[:100, 150:] == 0).all()
+    assert (marks[100:] == 128).all()
+    for height, width in ((200, 300), (400, 601), (21, 31)):
+        found = read_drawing({"photo": jpeg(height, width), "marks": write_layer(painted)}).marks
+        assert found.shape == (height, width)
+    assert read_drawing({"photo": jpeg(20, 30), "marks": write_layer(layer())}).marks is None
+
+
+def test_marks_without_their_photo_get_a_sentence():
+    for photo, sentence in ((None, "no photo"), (jpeg(30, 20), "30 x 20 px and the photo is 20")):
+        with pytest.raises(S2IError, match=sentence):
+            read_drawing({"photo": photo, "marks": write_layer(layer())})
+    with pytest.raises(S2IError, match="'marks' is not a PNG"):
+        read_drawing({"photo": jpeg(20, 30), "marks": url(b"eggs, milk")})
+    with pytest.raises(S2IError, match="different sizes"):
+        read_drawing({"photo": jpeg(20, 30), "lines": write_layer(layer(20, 31))})
+
+
+def test_a_result_carries_its_strokes_and_a_film_of_them():
+    strokes = fakes.ring_and_bar(60, 80)
+    picture = np.full((60, 80, 3), 255, np.uint8)
+    shown = show_result(Result(pictures=(picture,), strokes=strokes))
+    assert shown["svg"].count("<path") == 2
+    gif = base64.b64decode(gif_of(shown["npz"])["gif"].split(",")[1])
+    assert gif[:6] == b"GIF89a" and Image.open(io.BytesIO(gif)).n_frames > 20
+    assert "svg" not in show_result(Result(pictures=(picture,)), is_preview=True)
+    npz = to_npz(strokes)
+    for value, sentence in (
+        (None, "must be a NPZ"),
+        (write_layer(picture), "must be a NPZ"),
+        (NPZ_PREFIX + "A" * 8_000_001, "at most 8 MB"),
+        (NPZ_PREFIX + base64.b64encode(npz[:-30]).decode(), "npz"),
+        (NPZ_PREFIX + base64.b64encode(b"eggs, milk").decode(), "npz"),
+    ):
+        assert sentence in gif_of(value)["sentence"]
+
+
 def test_ink_of_any_paper_or_a_sentence():
     bare = np.zeros((64, 64), np.uint8)
     bare[30:32, 10:54] = 255
@@ -190,8 +287,12 @@ def test_a_result_on_its_way_is_small():
 def test_only_pairs_are_examples(tmp_path):
     for name in ("one.lines.png", "one.colors.png", "two.lines.png"):
         image.write(tmp_path / "blot.soft" / name, layer())
-    found = find_examples(tmp_path, [("blot", "blot.soft"), ("blot", "blot.none")])
-    assert found == [{"method": "blot", "weights": "blot.soft", "name": "one"}]
+    image.write(tmp_path / "trace.ring" / "sun.photo.png", layer())
+    names = [("blot", "blot.soft"), ("blot", "blot.none"), ("trace", "trace.ring")]
+    assert find_examples(tmp_path, names) == [
+        {"method": "blot", "weights": "blot.soft", "name": "one"},
+        {"method": "trace", "weights": "trace.ring", "name": "sun", "photo": "sun.photo.png"},
+    ]
 
 
 def test_painting_never_raises():
@@ -233,7 +334,7 @@ def test_the_named_api_paints_a_picture(site):
     ink, paint = layer(40, 60), layer(40, 60, (200, 30, 30, 255))
     ink[20, :, 3] = 255
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/paint_blot", "/paint_outline", "/paint_slow", "/paint_grow"}
+    assert set(named) == {f"/paint_{name}" for name in ("blot", "outline", "slow", "grow", "trace")}
     answer = client.predict(
         write_layer(ink), write_layer(paint), "blot.warm", {"refine": 2}, api_name="/paint_blot"
     )
@@ -241,6 +342,8 @@ def test_the_named_api_paints_a_picture(site):
     assert picture.shape == (40, 60, 4)
     assert tuple(picture[20, 30, :3]) == (0, 0, 0) and picture[2, 2, 0] == 255
     assert answer["about"] == "Blot · warm · refine 2 · seed 0"
+    photo = client.predict(write_layer(paint), write_layer(ink), api_name="/paint_trace")
+    assert len(photo["pictures"]) == 3 and photo["svg"].startswith("<svg")
     with pytest.raises(AppError, match="must be a PNG"):
         client.predict("junk", api_name="/paint_blot")
     with pytest.raises(AppError, match="settings here are"):
