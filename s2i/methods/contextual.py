@@ -307,7 +307,7 @@ class Weights(NamedTuple):
 WEIGHTS: Mapping[str, Weights] = {
     "kl": Weights(100.0, 1.0, 0.0),  # the original's
     "lines": Weights(1.0, 0.02, 0.1, 4.0),
-    "photo": Weights(1.0, 0.01, 0.01),
+    "photo": Weights(1.0, 0.05, 1.0),
 }
 
 
@@ -336,14 +336,20 @@ class _Goal:
     """What is searched for: the loss of every z, and which z are likely."""
 
     def __init__(
-        self, method: Contextual, goal: Tensor, *, loss: str, faithfulness: float, is_read: bool
+        self,
+        method: Contextual,
+        goal: Tensor,
+        *,
+        loss: str,
+        faithfulness: float,
+        read: Tensor | None,
     ) -> None:
         self.method, self.goal, self.loss = method, goal, loss
         weights = WEIGHTS[loss]
         self.weights = weights._replace(contextual=weights.contextual * faithfulness)
         self.mean, self.deviation = goal.new_zeros(1, 1), goal.new_ones(1, 1)
-        if is_read:
-            self.mean, self.deviation = split_moments(method.encoder(goal))
+        if read is not None:
+            self.mean, self.deviation = split_moments(method.encoder(read))
         self.colors = goal.new_zeros(0)
 
     def begin(self, z: Tensor) -> None:
@@ -599,6 +605,7 @@ class Contextual(Method):
         *,
         preset: str = "fast",
         loss: str | None = None,
+        read: Tensor | None = None,
         count: int = 8,
         steps: int | None = None,
         seed: int = 0,
@@ -608,14 +615,15 @@ class Contextual(Method):
 
         ``fast``: the encoder's mean, and the best of thirty draws of its normal distribution for
         the others; Adam; a candidate without gain stops early. ``seed``, the original: the best
-        of thirty draws of the prior by KL(goal || sketch), then Nesterov steps, z clipped. Without
-        an encoder (for photos) both begin with draws of the prior. No candidate depends on others.
+        of thirty draws of the prior by KL(goal || sketch), then Nesterov steps, z clipped. A photo
+        without lines to ``read`` begins with draws of the prior. No candidate depends on others.
 
         Args:
             goal: drawing (1, 1, S, S), ink 1, or photo (1, 3, S, S) in [-1, 1]: the loss looks at
                 that half of the pairs.
             preset: ``fast`` or ``seed``.
             loss: ``lines`` or ``kl`` for a drawing, whatever the preset; None: ``kl`` for ``seed``.
+            read: lines (1, 1, S, S) that the encoder begins with; None: the goal, if it is lines.
             count: candidates, at most 30.
             steps: at most; None: 30 or, for ``seed``, the original's 1000.
             seed: where all randomness starts.
@@ -627,11 +635,11 @@ class Contextual(Method):
             loss = "photo"
         elif loss is None:
             loss = "lines" if is_fast else "kl"
+        read = goal if read is None and not is_photo else read
+        read = read if is_fast else None
         with torch.no_grad():
-            measure = _Goal(
-                self, goal, loss=loss, faithfulness=faithfulness, is_read=is_fast and not is_photo
-            )
-            z = self._start(measure, count=count, seed=seed, has_guess=is_fast and not is_photo)
+            measure = _Goal(self, goal, loss=loss, faithfulness=faithfulness, read=read)
+            z = self._start(measure, count=count, seed=seed, has_guess=read is not None)
             if steps:
                 measure.begin(z)
         optimizer = (_Adam if is_fast else _Nesterov)(z, steps)
@@ -736,12 +744,14 @@ class Contextual(Method):
         """Return the sketches of the pairs whose photo is like the middle square of the photo.
 
         Each with its photo beside it, best first, as large as that square. Only the photo half is
-        compared, and nothing that is drawn from the photo starts the search.
+        compared; the photo's XDoG lines tell where to begin, and what is likely.
         """
         (photo,) = photos
         side = min(photo.shape[:2])
-        goal = self.read_goal(image.crop_square(photo, side))
-        *_, found = self.search(goal, count=count, steps=steps, seed=seed)
+        middle = image.crop_square(photo, side)
+        lines = self.read_goal(self.start_from(middle).lines)
+        goal = self.read_goal(middle)
+        *_, found = self.search(goal, read=lines, count=count, steps=steps, seed=seed)
         shown = _show(found, (side, side), steps=steps, seed=seed, has_sketches=True)
         pairs = zip(shown.pictures[1::2], shown.pictures[::2], strict=True)
         captions = zip(shown.captions[::2], range(1, count + 1), strict=True)

@@ -335,13 +335,13 @@ class Image2Sketch(Method):
             low=0.05,
             high=0.95,
             step=0.05,
-            label="Mask threshold",
+            label="Threshold",
             help="How sure the mask must be of the object; smaller makes the object bigger.",
         ),
         Toggle(
             name="merge",
             default=False,
-            label="Positive and negative",
+            label="Negative too",
             help="Draw the photo with its lights inverted as well, and lay both over each other.",
         ),
         Choice(

@@ -228,9 +228,11 @@ def test_the_other_way_round_looks_at_the_photo_alone(method):
     goal = halves(wanted)[1]
     seen = []
     hook = method.encoder.register_forward_pre_hook(lambda *_: seen.append(1))
-    states = list(method.search(goal, count=4, steps=40))
-    hook.remove()
+    states = list(method.search(goal, count=4, steps=40, faithfulness=50))
     assert not seen
+    next(method.search(goal, read=to_ink(halves(wanted)[0]), count=4, steps=1))
+    hook.remove()
+    assert len(seen) == 1
     first, last = (
         match_photo(halves(state.joint)[1], goal).min().item() for state in (states[0], states[-1])
     )

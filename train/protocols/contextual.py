@@ -149,8 +149,10 @@ def _watched(cases: list[Case], name: str) -> tqdm:
 
 
 def _invert(task: Task, photo: np.ndarray) -> np.ndarray:
-    found = task.act("photo_to_sketch", (photo,), count=1, steps=INVERSION_STEPS)
-    return found.pictures[1]
+    """Return the photo that the network can say that is most like ``photo``, whatever is likely."""
+    goal = task.method.read_goal(photo)
+    *_, found = task.method.search(goal, count=1, steps=INVERSION_STEPS, faithfulness=50)
+    return image.to_picture(halves(found.joint)[1][0])
 
 
 def _score_sketches(task: Task, cases: list[Case], rows: list[Row]) -> None:
