@@ -20,6 +20,7 @@ from s2i.__main__ import main
 from s2i.methods import METHODS
 from s2i.methods.autopainter import Autopainter
 from s2i.methods.base import Choice, Control, Method, Slider
+from s2i.methods.contextual import Contextual
 from s2i.methods.pirec import Pirec
 from s2i.methods.pix2pix import Pix2pix
 
@@ -99,6 +100,7 @@ def desk(tmp_path, monkeypatch):
         "pirec.faces": Pirec(width=8, size_px=128),
         "autopainter.cartoon": Autopainter(width=4, size_px=64),
         "pix2pix.fashion": Pix2pix(width=4, size_px=64),
+        "contextual.faces": Contextual(width=4, latent=8, size_px=32),
     }.items():
         run = weights.save(tmp_path / "ema.safetensors", method, metadata={})
         publish(run, name, license="CC0-1.0", data="nothing at all", size_px=128)
@@ -147,11 +149,22 @@ def find_scripts() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("script, options", find_scripts().items())
 def test_a_script_has_the_options_that_are_shown(script, options):
-    answer = subprocess.run(
-        [sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert options <= set(re.findall(r"--[a-z0-9-]+", answer.stdout))
+    def read_help(*words: str) -> str:
+        answer = subprocess.run(
+            [sys.executable, script, *words, "--help"], cwd=ROOT, capture_output=True, text=True
+        )
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    text = read_help()
+    parts = re.search(r"\{([a-z,]+)\} \.\.\.", text)
+    for part in parts[1].split(",") if parts and not options <= set(find_options(text)) else ():
+        text += read_help(part)
+    assert options <= set(find_options(text))
+
+
+def find_options(text: str) -> list[str]:
+    return re.findall(r"--[a-z0-9-]+", text)
 
 
 def test_the_pages_show_every_script():

@@ -3,7 +3,7 @@
     python train/prepare.py pairs AB_FOLDER --sketch-side right --out pairs.zip
     python train/prepare.py pairs COLOR_FOLDER LINES_FOLDER --out pairs.zip
     python train/prepare.py pictures COLOR_FOLDER --out pairs.zip
-    python train/prepare.py faces PHOTOS --landmarks LIST.txt --groups PERSONS.txt --out faces.zip
+    python train/prepare.py faces PHOTOS --landmarks LIST.txt --size-px 128 --out faces.zip
     python train/prepare.py masks PHOTOS --annotations instances_val2014.json --out masks.zip
 
 The first takes side-by-side pictures [color | sketch], the second two folders whose files are
