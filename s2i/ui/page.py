@@ -181,7 +181,9 @@ def _build_panel(
             )
             shown = make_components(tuple(one for one in method.controls if not one.advanced))
             if "seed" in shown:  # it stays as it is until somebody asks for another
-                another = gr.Button("Another seed", size="sm", min_width=90, elem_classes="act")
+                another = gr.Button(
+                    "Another seed", size="sm", scale=0, min_width=110, elem_classes="act"
+                )
                 another.click(None, None, shown["seed"], js="() => Math.floor(Math.random() * 1e4)")
         with gr.Accordion("more · about the weights", open=False, elem_classes="more"):
             with gr.Row(elem_classes="controls"):
