@@ -7,8 +7,9 @@ with its interval over resamplings of the answers) against as many training phot
 *mean* of these training photos, the encoder's *guess*, the fast search from it with one candidate,
 and every weight named by ``--beside`` on the same lines. On the first hundred pictures: the page's
 defaults (eight candidates, the best one). On the first twenty: the original search of a thousand
-steps, which takes 20 s a picture on two cores. On the first forty: *inversion*, the photo half of the pair that a search with the photo itself as its
-goal finds in five hundred steps; no search from lines can be nearer than what the network can say.
+steps, which takes 20 s a picture on two cores. On the first forty: *inversion*, the photo half of
+the pair that a search with the photo itself as its goal finds in five hundred steps; no search from
+lines can be nearer than what the network can say.
 
 Distorted lines: every third picture's are bent (points move by 5 px), half erased, or cut into
 their pieces, each moved by up to 8 px.
