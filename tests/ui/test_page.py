@@ -62,7 +62,7 @@ class Person:
 
     def settle(self):
         self.page.wait_for_timeout(60)
-        self.page.wait_for_function("window.s2i.pad.settled", timeout=10_000)
+        self.page.wait_for_function("window.s2i.pad.settled", timeout=30_000)
 
     def get(self, testid):
         return self.page.get_by_test_id(testid)
