@@ -198,12 +198,17 @@ def write_table(head: str, rows: list[tuple[object, ...]]) -> None:
     print()
 
 
+def read_lines(path: Path) -> np.ndarray:
+    """Return an example's lines: (H, W) uint8, ink 0."""
+    return image.on_paper(image.read_layer(path)).mean(2).round().astype(np.uint8)
+
+
 def draw_example(bench: Bench, size_px: int) -> Drawing:
     """Return the first example of the weight, or one of faces, ``size_px`` a side."""
     other = EXAMPLES / "pirec.faces" / "beanie.lines.png"
     path = min((EXAMPLES / bench.name).glob("*.lines.png"), default=other)
     size = size_px, size_px
-    lines = image.on_paper(image.read_layer(path)).mean(2).round().astype(np.uint8)
+    lines = read_lines(path)
     colors = image.read_layer(path.with_name(path.name.replace(".lines.", ".colors.")))
     colors = image.resize_colors(colors, size)
     return Drawing(lines=image.resize(lines, size), colors=colors, photo=image.on_paper(colors))
@@ -255,7 +260,7 @@ def run_search(bench: Bench) -> None:
     rows = []
     paths = sorted((EXAMPLES / bench.name).glob("*.lines.png"))
     for path in paths[: 2 if bench.options.quick else None]:
-        lines = image.on_paper(image.read_layer(path)).mean(2).round().astype(np.uint8)
+        lines = read_lines(path)
         goal = bench.method.read_goal(square(lines))
         slow, slow_seconds = time_search(bench, goal, preset="seed", count=1)
         fast, fast_seconds = time_search(bench, goal, loss="kl", count=1, until=slow)

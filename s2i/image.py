@@ -244,6 +244,16 @@ def fit_size(size: tuple[int, int], side_px: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+def fit_side(size: tuple[int, int], side_px: int) -> tuple[int, int]:
+    """Scale (height, width) until the longer one is ``side_px``, keeping the aspect.
+
+    >>> fit_side((300, 700), 350)
+    (150, 350)
+    """
+    scale = side_px / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def crop_square(photo: np.ndarray, size_px: int) -> np.ndarray:
     """Cut the centred square out of ``photo`` and resize it: (size_px, size_px[, C])."""
     height, width = photo.shape[:2]

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from s2i.errors import S2IError
-from s2i.image import MAX_SIDE_PX
+from s2i.image import MAX_SIDE_PX, fit_side
 
 NPZ_VERSION = 1
 _MAX_NPZ_BYTES = 1 << 28
@@ -894,7 +894,7 @@ def draw_frames(
     total = max(2, round(seconds * frames_per_second))
     growing = max(1, round(total * 5 / 6))
     scale = side_px / max(strokes.size)
-    size = tuple(max(1, round(side * scale)) for side in strokes.size)
+    size = fit_side(strokes.size, side_px)
     fine = _fine_factor(size)
     page = np.full([side * fine for side in size], 255, np.uint8)
     polygons = [_flatten(stroke) for stroke in strokes.strokes]

@@ -57,6 +57,7 @@ class MaskConfig(RunConfig):
     version: int = setting(2, "1 answers 28 x 28 px, 2 answers 56 x 56", choices=(1, 2))
     backbone: str = setting("mobilenet", "network", choices=("mobilenet", "paper"))
     init_backbone: str = setting("", "safetensors file of MobileNetV2's features, or: torchvision")
+    frozen: int = setting(0, "layers of mobilenet that stay as they begin; 4 save a third")
     cutouts: tuple[str, ...] = setting((), "folders or zips of things on one color, to be pasted")
     cutout_column: tuple[str, ...] = setting(
         (), "column of meta.csv that holds them: one for all, or one for each"
@@ -157,6 +158,8 @@ class MaskTrainer(engine.Trainer):
         network = MaskNet(**self.method_kwargs).network
         if config.init_backbone and config.backbone != "mobilenet":
             raise S2IError("init_backbone: only the backbone 'mobilenet' begins with features.")
+        if config.frozen and config.backbone != "mobilenet":
+            raise S2IError("frozen: only layers of the backbone 'mobilenet' can stay.")
         if config.init_backbone == "torchvision":
             network.trunk.load_state_dict(_fetch_features(network.trunk))
         elif config.init_backbone:
@@ -193,7 +196,10 @@ class MaskTrainer(engine.Trainer):
         optimizer = self.optimizers["network"]
         rates = [config.learning_rate, config.backbone_rate][: len(optimizer.param_groups)]
         engine.fall_by_cosine(optimizer, rates, progress)
-        logits = self.networks["network"](batch["photo"]).float()
+        network = self.networks["network"]
+        if config.frozen:
+            network.trunk[: config.frozen].requires_grad_(False)
+        logits = network(batch["photo"]).float()
         weight = 1 + config.boundary * find_boundary(mask)
         entropy = F.binary_cross_entropy_with_logits(logits, mask, weight)
         return {"bce": config.bce * entropy, "dice": config.dice * dice(logits.sigmoid(), mask)}

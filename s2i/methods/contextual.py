@@ -350,11 +350,7 @@ class _Goal:
         self.mean, self.deviation = goal.new_zeros(1, 1), goal.new_ones(1, 1)
         if read is not None:
             self.mean, self.deviation = split_moments(method.encoder(read))
-        self.colors = goal.new_zeros(0)
-
-    def begin(self, z: Tensor) -> None:
-        """Note the colors of the pairs that a search starts from."""
-        self.colors = _pool(self.method.generator(z))
+        self.colors: Tensor | None = None
 
     def distance(self, joint: Tensor, *, is_reversed: bool = False) -> Tensor:
         """Return the contextual loss of each pair: (N,)."""
@@ -368,7 +364,11 @@ class _Goal:
         return kl_divergence(wanted, paper) if is_reversed else kl_divergence(paper, wanted)
 
     def __call__(self, z: Tensor, rows: Tensor) -> Tensor:
-        """Return the loss of each z, those of the starts ``rows``: (N, latent) -> (N,)."""
+        """Return the loss of each z: (N, latent) -> (N,).
+
+        The first call is for the points that a search starts from, all others for those of them
+        that ``rows`` says.
+        """
         joint = self.method.generator(z)
         verdict = self.method.critic(joint)
         with torch.autocast(z.device.type, enabled=False):
@@ -377,8 +377,11 @@ class _Goal:
             if self.weights.prior:
                 away = (z - self.mean) / self.deviation.clamp(min=0.2)
                 losses = losses + self.weights.prior * away.square().mean(1)
-            if self.weights.colors and len(self.colors):
-                change = (_pool(joint) - self.colors[rows]).square().mean((1, 2, 3))
+            if self.weights.colors:
+                colors = _pool(joint)
+                if self.colors is None:
+                    self.colors = colors.detach()
+                change = (colors - self.colors[rows]).square().mean((1, 2, 3))
                 losses = losses + self.weights.colors * change
         return losses
 
@@ -640,8 +643,6 @@ class Contextual(Method):
         with torch.no_grad():
             measure = _Goal(self, goal, loss=loss, faithfulness=faithfulness, read=read)
             z = self._start(measure, count=count, seed=seed, has_guess=read is not None)
-            if steps:
-                measure.begin(z)
         optimizer = (_Adam if is_fast else _Nesterov)(z, steps)
         limit, every = self.generator.limit, 10 if is_fast else 20
         best, lowest = z.clone(), z.new_full((len(z),), float("inf"))

@@ -440,9 +440,7 @@ class Image2Sketch(Method):
             marks = None
         found = self._find_mask(photo, marks, name=mask)
         alpha = settle_mask(found, threshold=softctr, is_hard=maskmode == "hard")
-        height, width = drawing.size
-        scale = resolution / max(height, width)
-        size = max(1, round(scale * height)), max(1, round(scale * width))
+        size = image.fit_side(drawing.size, resolution)
 
         cut_out = image.on_paper(np.dstack([photo, alpha]))
         lines = self._draw(image.resize(cut_out, size), is_dark=gamma)
@@ -692,9 +690,7 @@ def _shrink_marked(
 
     No mark gets lost, however thin.
     """
-    height, width = marks.shape
-    scale = min(1.0, MARKED_PX / max(height, width))
-    size = max(1, round(scale * height)), max(1, round(scale * width))
+    size = image.fit_side(marks.shape, min(MARKED_PX, max(marks.shape)))
     is_object, is_not = (
         cv2.resize((marks == value).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
         for value in (255, 0)

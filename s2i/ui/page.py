@@ -442,9 +442,8 @@ def _fit_pad(
     picture: np.ndarray, resize: Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 ) -> np.ndarray:
     """Return ``picture`` with a long side of at most a page's."""
-    height, width = picture.shape[:2]
-    scale = min(1.0, PAD_PX / max(height, width))
-    return resize(picture, (max(1, round(height * scale)), max(1, round(width * scale))))
+    size = picture.shape[:2]
+    return resize(picture, image.fit_side(size, min(PAD_PX, max(size))))
 
 
 def _ink(lines: np.ndarray | None) -> np.ndarray | None:

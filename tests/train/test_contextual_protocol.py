@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from toy_judge import Distance
 
 from s2i import image
 from s2i.methods.base import Drawing, Result
 from s2i.methods.contextual import Contextual
-from tests.train.toy_judge import Distance
 from train.data import Sample
 from train.protocols import base, contextual
 

@@ -1,6 +1,4 @@
-import csv
 import errno
-import io
 import os
 import resource
 import runpy
@@ -13,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from prepared import read_member, read_table, run
 
 from s2i import edges, image
 from s2i.errors import S2IError
@@ -46,20 +45,6 @@ def halves(tmp_path):
     for seed in range(12):
         image.write(root / f"clip{'abcd'[seed // 3]}_{seed:03d}.png", beside(seed))
     return root
-
-
-def run(*arguments):
-    return prepare.main([str(argument) for argument in arguments])
-
-
-def read_table(path):
-    with zipfile.ZipFile(path) as file:
-        return list(csv.DictReader(io.StringIO(file.read("meta.csv").decode())))
-
-
-def read_member(path, name):
-    with zipfile.ZipFile(path) as file:
-        return image.read_layer(file.read(name))[..., :3]
 
 
 def test_halves_become_pairs_that_the_trainers_read(halves, tmp_path, capsys):

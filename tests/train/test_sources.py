@@ -1,5 +1,3 @@
-import csv
-import io
 import json
 import math
 import zipfile
@@ -8,29 +6,16 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
+from prepared import read_member, read_table, run
 
 from s2i import image
 from s2i.errors import S2IError
-from train import prepare, sources
+from train import sources
 from train.data import SPLITS, open_pictures, read_rows
 
 COLUMNS = [f"{point}_{axis}" for point in sources.POINTS for axis in "xy"]
 UPRIGHT = np.array([(48, 60), (80, 60), (64, 79), (51, 92), (77, 92)], float)
 DOTS = ((250, 0, 0), (0, 0, 250), (0, 250, 0), (250, 250, 0), (0, 250, 250))
-
-
-def run(*arguments):
-    return prepare.main([str(argument) for argument in arguments])
-
-
-def read_table(path):
-    with zipfile.ZipFile(path) as file:
-        return list(csv.DictReader(io.StringIO(file.read("meta.csv").decode())))
-
-
-def read_member(path, name):
-    with zipfile.ZipFile(path) as file:
-        return image.read_layer(file.read(name))[..., :3]
 
 
 # -- portraits -------------------------------------------------------------------------------------

@@ -70,3 +70,11 @@ def browser():
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def home(browser):
+    """A browser profile that keeps the page's files, so that opening it again is quick."""
+    context = browser.new_context(viewport={"width": 1300, "height": 800}, accept_downloads=True)
+    yield context
+    context.close()

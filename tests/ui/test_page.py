@@ -117,14 +117,6 @@ class Person:
         self.page.keyboard.press(key)
 
 
-@pytest.fixture(scope="module")
-def home(browser):
-    """A browser profile that keeps the page's files, so that opening it again is quick."""
-    context = browser.new_context(viewport={"width": 1300, "height": 800}, accept_downloads=True)
-    yield context
-    context.close()
-
-
 @pytest.fixture
 def person(home, site):
     """Someone who was never here before."""
