@@ -1,5 +1,6 @@
 """The bundled drawings: pairs of layers that open as they are on the pad."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,22 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+PHOTOS = tuple(folder for folder in FOLDERS if folder.startswith("image2sketch."))
+
+
+@pytest.mark.parametrize("folder", PHOTOS)
+def test_what_is_sketched_was_painted_by_this_project(folder):
+    paths = sorted((EXAMPLES / folder).iterdir())
+    assert len(paths) >= 3 and all(path.name.endswith(".photo.jpg") for path in paths)
+    about = (EXAMPLES / "README.md").read_text()
+    for path in paths:
+        photo = image.read_photo(path)
+        assert photo.shape == (512, 512, 3) and photo.std() > 20
+        assert path.stat().st_size < 40_000
+        assert re.search(rf"\b{path.name.partition('.')[0]}\b", about), "README says who made it"
+
+
+@pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder not in PHOTOS])
 def test_every_weights_name_has_some_pairs_and_nothing_else(folder):
     names = {path.name for path in (EXAMPLES / folder).iterdir()}
     drawings = {name.removesuffix(".lines.png") for name in names if name.endswith(".lines.png")}
