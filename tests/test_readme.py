@@ -10,17 +10,19 @@ import subprocess
 import sys
 import time
 import urllib.request
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from s2i import image, weights
+from s2i import image, video, weights
 from s2i.__main__ import main
 from s2i.methods import METHODS
 from s2i.methods.autopainter import Autopainter
 from s2i.methods.base import Choice, Control, Method, Slider
 from s2i.methods.contextual import Contextual
+from s2i.methods.image2sketch import Image2Sketch, MaskNet
 from s2i.methods.pirec import Pirec
 from s2i.methods.pix2pix import Pix2pix
 
@@ -101,10 +103,16 @@ def desk(tmp_path, monkeypatch):
         "autopainter.cartoon": Autopainter(width=4, size_px=64),
         "pix2pix.fashion": Pix2pix(width=4, size_px=64),
         "contextual.faces": Contextual(width=4, latent=8, size_px=32),
+        "image2sketch.pencil": Image2Sketch(width=4),
+        "image2sketch.ink": Image2Sketch(width=4, style="ink"),
+        "masknet.v1": MaskNet(version=1),
+        "masknet.v2": MaskNet(version=2),
     }.items():
         run = weights.save(tmp_path / "ema.safetensors", method, metadata={})
         publish(run, name, license="CC0-1.0", data="nothing at all", size_px=128)
     rng = np.random.default_rng(0)
+    frames = (rng.integers(0, 256, (24, 32, 3), np.uint8) for _ in range(8))
+    video.write_video(desk / "clip.mp4", frames, rate=Fraction(8))
     for name in (
         "photo.jpg",
         "a.png",
