@@ -14,7 +14,8 @@ headless Chromium, and how often the picture is renewed while the pen is down.
 
 A fifth when asked for, ``search``, for Contextual GAN: seconds that the fast search takes to the
 loss at which the original search ends, one candidate each and the original's own loss, and seconds
-of the page's default search.
+of the page's default search. A sixth, ``sketch``, for image to sketch: seconds from a photo to sketch
+and strokes at each resolution, of which mask, network and tracing, and the memory it takes on top.
 
 Each figure stands beside a plain float32 PyTorch loop of the same networks in the same run, and
 beside the floor: 2 x MACs / ceiling, where the ceiling is what a 2048 x 2048 matrix product reaches
@@ -35,7 +36,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,7 +63,7 @@ from train.publish import publish
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 PARTS = ("network", "data", "train", "page")
-EXTRA_PARTS = ("search",)
+EXTRA_PARTS = ("search", "sketch")
 SIZES_PX = (256, 512)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -293,6 +294,61 @@ def time_search(
     return loss, seconds if until == -np.inf else np.inf
 
 
+def run_sketch(bench: Bench) -> None:
+    """Time image to sketch on the weight's own examples, enlarged to the resolution."""
+    control = next((one for one in bench.method.controls if one.name == "resolution"), None)
+    if control is None:
+        raise S2IError(f"{bench.method.title} does not sketch: name a weight of image to sketch.")
+    paths = sorted((EXAMPLES / bench.name).glob("*.photo.*"))
+    photos = [image.read_photo(path) for path in paths[: 1 if bench.options.quick else None]]
+    rows = []
+    for side_px in control.options:
+        parts = []
+        before = forget_peak()
+        for photo in photos:
+            drawing = Drawing(photo=image.resize(photo, image.fit_side(photo.shape[:2], side_px)))
+            with weights.inference(bench.device):
+                parts.append(time_sketch(bench, drawing, resolution=side_px))
+        medians = np.median(np.array(parts), axis=0)
+        worst = max(part[0] for part in parts)
+        rows.append((side_px, *medians.tolist(), worst, (read_peak() - before) / 1e6))
+    write_table(
+        "resolution | photo to sketch and strokes s | of which mask s | network s | tracing s | "
+        "slowest s | memory on top, MB",
+        rows,
+    )
+
+
+def time_sketch(bench: Bench, drawing: Drawing, *, resolution: int) -> tuple[float, ...]:
+    """Return seconds of all, of the mask, of the network, and of what only strokes need."""
+    method, options = bench.method, {"resolution": resolution}
+
+    def run(**more: Any) -> float:
+        return bench.seconds(lambda: method.run(drawing, **options, **more), repeats=3)
+
+    whole, bare = run(), run(vec_switch=False)
+    mask = method.load_part("masknet.v2")
+    masking = bench.seconds(lambda: mask.find_mask(drawing.photo), repeats=3)
+    drawn = bench.seconds(lambda: method._draw(drawing.photo, is_dark=True), repeats=3)
+    return whole, masking, drawn, whole - bare
+
+
+def forget_peak() -> float:
+    """Let the peak of this process's memory begin anew (Linux); return it in bytes."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return read_peak()
+
+
+def read_peak() -> float:
+    """Return the most memory in bytes that this process had; NaN where nothing tells."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return float("nan")
+    line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM"))
+    return 1024.0 * int(line.split()[1])
+
+
 # -- data and training -----------------------------------------------------------------------------
 
 
@@ -496,7 +552,7 @@ def main() -> int:
     if unknown := set(options.parts) - {*PARTS, *EXTRA_PARTS}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     runs = {"network": run_network, "data": run_data, "train": run_train, "page": run_page}
-    runs |= {"search": run_search}
+    runs |= {"search": run_search, "sketch": run_sketch}
     try:
         bench = Bench(options)
         print(bench.describe(), end="\n\n")
