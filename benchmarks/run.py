@@ -14,8 +14,8 @@ headless Chromium, and how often the picture is renewed while the pen is down.
 
 A fifth when asked for, ``search``, for Contextual GAN: seconds that the fast search takes to the
 loss at which the original search ends, one candidate each and the original's own loss, and seconds
-of the page's default search. A sixth, ``sketch``, for image to sketch: seconds from a photo to sketch
-and strokes at each resolution, of which mask, network and tracing, and the memory it takes on top.
+of the page's default search. A sixth, ``sketch``, for image to sketch: seconds from a photo to
+sketch and strokes at each resolution, of which mask, network and tracing, and the memory on top.
 
 Each figure stands beside a plain float32 PyTorch loop of the same networks in the same run, and
 beside the floor: 2 x MACs / ceiling, where the ceiling is what a 2048 x 2048 matrix product reaches
