@@ -9,6 +9,7 @@ it at the size that was asked for, and the sketch is traced. What differs in wha
 * SketchNet is a U-Net whose full-size stages are folded into half size: it keeps thin lines at a
   fortieth of the work. Its norms have fixed statistics, so a part of a picture is drawn as the
   whole is: large pictures go in tiles, and a video does not flicker;
+* the mask's edge is laid on the photo's (a guided filter), where it was the network's coarse one;
 * the photo is resized once, from the original, and padded, where it was squeezed to a square; soft
   masks go from 0 to 1 without a halo; hard ones don't wrap where they overlap;
 * strokes come from :mod:`s2i.vectorize`: the same on every run, and they match the sketch.
@@ -101,6 +102,7 @@ MULTIPLES: Mapping[str, int] = {"folded": 32, "paper": 8, "shallow": 8}
 # -- networks that find the object -----------------------------------------------------------------
 
 MASK_PX = 224  # what MaskNet reads
+LOGIT_LIMIT = 8.0  # surer than that is not told from less sure when a mask is enlarged
 MASK_SIDES: Mapping[int, int] = {1: 28, 2: 56}  # what it answers, by version
 
 
@@ -300,11 +302,13 @@ class MaskNet(Method):
     @torch.inference_mode()
     def find_mask(self, photo: np.ndarray) -> np.ndarray:
         """Return how sure the network is of the object: (H, W, 3) uint8 -> (H, W) in [0, 1]."""
-        small = image.to_tensor(image.resize(photo, (MASK_PX, MASK_PX)))
+        small = image.resize(photo, (MASK_PX, MASK_PX))
         weight = next(self.parameters())
-        logits = self.network(small[None].to(weight.device, weight.dtype)).float()
-        share = torch.sigmoid(logits)[0, 0].cpu().numpy()
-        return np.clip(_enlarge(share, photo.shape[:2]), 0, 1)
+        inputs = image.to_tensor(small)[None].to(weight.device, weight.dtype)
+        logits = self.network(inputs).float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT)[0, 0].cpu()
+        size = MASK_PX, MASK_PX
+        logits = cv2.resize(logits.numpy(), size, interpolation=cv2.INTER_CUBIC)
+        return follow_edges(1 / (1 + np.exp(-logits)), small, photo)
 
 
 class Image2Sketch(Method):
@@ -619,6 +623,45 @@ def settle_mask(mask: np.ndarray, *, threshold: float, is_hard: bool) -> np.ndar
     if is_hard:
         return np.where(mask >= threshold, np.uint8(255), np.uint8(0))
     return np.rint(255 * np.clip((mask - threshold) / (1 - threshold), 0, 1)).astype(np.uint8)
+
+
+def follow_edges(
+    mask: np.ndarray, small: np.ndarray, photo: np.ndarray, *, radius_px: int = 3
+) -> np.ndarray:
+    """Return a small mask at its photo's size, with its edge on the photo's edges.
+
+    The guided filter (He, Sun, Tang, ECCV 2010): within ``radius_px`` a mask is a linear function
+    of the photo's colors; found at the small size, used at the large one (He and Sun 2015).
+
+    Args:
+        mask: (h, w) float32 in [0, 1].
+        small: (h, w, 3) uint8, the photo at the mask's size.
+        photo: (H, W, 3) uint8.
+        radius_px: of the small photo.
+
+    Returns:
+        (H, W) float32 in [0, 1].
+    """
+    side = 2 * radius_px + 1
+
+    def mean(layer: np.ndarray) -> np.ndarray:
+        return cv2.blur(layer, (side, side), borderType=cv2.BORDER_REFLECT)
+
+    color = small.astype(np.float32) / 255
+    color_mean, mask_mean = mean(color), mean(mask)
+    products = [mean(color * color[..., [channel]]) for channel in range(3)]
+    spread = np.stack(products, -1) - color_mean[..., None] * color_mean[..., None, :]
+    spread += 1e-3 * np.eye(3, dtype=np.float32)
+    together = mean(color * mask[..., None]) - color_mean * mask_mean[..., None]
+    slope = np.linalg.solve(spread, together[..., None])[..., 0]
+    size = photo.shape[:2]
+    found = _enlarge(mean(mask_mean - (slope * color_mean).sum(2)), size)
+    slope = mean(slope)
+    for channel in range(3):
+        found += _enlarge(np.ascontiguousarray(slope[..., channel]), size) * (
+            photo[..., channel] / np.float32(255)
+        )
+    return np.clip(found, 0, 1)
 
 
 MARKED_PX = 320  # longer side of the photo in which the marks' object is looked for

@@ -28,6 +28,7 @@ from s2i.methods.image2sketch import (
     SketchNet,
     correct_mask,
     cut_by_marks,
+    follow_edges,
     run_tiles,
     settle_mask,
 )
@@ -208,6 +209,22 @@ def test_a_mask_net_reads_any_size_and_gives_it_back():
         assert 0 <= mask.min() <= mask.max() <= 1
         (picture,) = net.run(Drawing(photo=photo)).pictures
         assert np.abs(picture[..., 0] / 255 - mask).max() < 0.003
+
+
+def test_a_coarse_mask_s_edge_moves_to_the_photo_s():
+    y, x = np.mgrid[:448, :448]
+    true = np.hypot(x - 230, y - 210) < 150
+    photo = np.where(true[..., None], (200, 60, 40), (90, 140, 180)).astype(np.uint8)
+    small = image.resize(photo, (224, 224))
+    coarse = cv2.resize(true.astype(np.float32), (20, 20), interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(coarse, (224, 224))
+    found = follow_edges(coarse, small, photo)
+    assert found.shape == true.shape and found.dtype == np.float32
+    enlarged = cv2.resize(coarse, (448, 448)) >= 0.5
+    assert ((found >= 0.5) != true).sum() < 0.2 * (enlarged != true).sum()
+    flat = follow_edges(coarse, np.full_like(small, 77), np.full_like(photo, 77))
+    blurred = cv2.blur(cv2.blur(coarse, (7, 7)), (7, 7))
+    assert np.abs(flat - cv2.resize(blurred, (448, 448)))[20:-20, 20:-20].max() < 0.01
 
 
 # -- options ---------------------------------------------------------------------------------------
