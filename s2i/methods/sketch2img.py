@@ -401,7 +401,11 @@ def _continue_rim(picture: np.ndarray, margins: Sequence[int]) -> np.ndarray:
     side = picture.shape[0]
     rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     mean = np.median(rim, axis=0).astype(np.float32)
-    soft = cv2.GaussianBlur(picture, (0, 0), max(0.5, side / 12), borderType=cv2.BORDER_REPLICATE)
+    soft, sigma_px = picture.copy(), max(0.5, side / 10)
+    for row in (0, -1):
+        soft[row] = cv2.GaussianBlur(picture[row][None], (0, 0), sigma_px)[0]
+    for column in (0, -1):
+        soft[:, column] = cv2.GaussianBlur(soft[:, column][None], (0, 0), sigma_px)[0]
     near, far = (
         cv2.copyMakeBorder(layer, *margins, cv2.BORDER_REPLICATE).astype(np.float32)
         for layer in (picture, soft)
@@ -411,7 +415,7 @@ def _continue_rim(picture: np.ndarray, margins: Sequence[int]) -> np.ndarray:
         for before, total in ((margins[0], near.shape[0]), (margins[2], near.shape[1]))
     )
     distance = np.hypot(rows[:, None], columns)[..., None].astype(np.float32) / side
-    beyond = mean + np.exp(-distance / 0.3) * (far - mean)
+    beyond = mean + np.exp(-distance / 0.2) * (far - mean)
     filled = beyond + np.exp(-distance / 0.04) * (near - beyond)
     return np.rint(filled).astype(np.uint8)
 
