@@ -17,6 +17,7 @@ The paper's generators are the presets ``paper``, ``paper_conditional`` and ``pa
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -362,7 +363,7 @@ def read_sketch(lines: np.ndarray, size_px: int) -> tuple[np.ndarray, Frame]:
 def place(picture: np.ndarray, frame: Frame, size: tuple[int, int]) -> np.ndarray:
     """Put a picture (S, S, 3) at ``frame`` of a page of ``size``; its rim fills the rest.
 
-    Bicubic. Beside the picture its rim goes on, and soon becomes the rim's mean colour.
+    Bicubic; see :func:`continue_rim`.
     """
     side = min(picture.shape[0], max(1, round(frame.side)))
     scale = side / frame.side
@@ -377,7 +378,7 @@ def place(picture: np.ndarray, frame: Frame, size: tuple[int, int]) -> np.ndarra
             width - frame.left - frame.side,
         )
     ]
-    wide = _continue_rim(small, margins) if any(m > 1 for m in margins) else small
+    wide = continue_rim(small, margins) if any(m > 1 for m in margins) else small
     if wide is small:
         margins = [0] * 4
     # page pixel centers to those of the wide picture
@@ -396,11 +397,14 @@ def place(picture: np.ndarray, frame: Frame, size: tuple[int, int]) -> np.ndarra
     )
 
 
-def _continue_rim(picture: np.ndarray, margins: Sequence[int]) -> np.ndarray:
-    """Return a picture with margins (top, bottom, left, right) that go on as its rim does."""
+def continue_rim(picture: np.ndarray, margins: Sequence[int]) -> np.ndarray:
+    """Return a picture (S, S, 3) with margins (top, bottom, left, right) that its rim fills.
+
+    Beside the picture its rim goes on, and soon becomes the rim's median color.
+    """
     side = picture.shape[0]
     rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    mean = np.median(rim, axis=0).astype(np.float32)
+    median = np.median(rim, axis=0).astype(np.float32)
     soft, sigma_px = picture.copy(), max(0.5, side / 10)
     for row in (0, -1):
         soft[row] = cv2.GaussianBlur(picture[row][None], (0, 0), sigma_px)[0]
@@ -410,14 +414,23 @@ def _continue_rim(picture: np.ndarray, margins: Sequence[int]) -> np.ndarray:
         cv2.copyMakeBorder(layer, *margins, cv2.BORDER_REPLICATE).astype(np.float32)
         for layer in (picture, soft)
     )
+    of_near, of_far = _fade(side, tuple(margins))
+    far = (far - median) * of_far + median
+    return np.rint((near - far) * of_near + far).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=32)
+def _fade(side: int, margins: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return how much of a rim and of its blur is left beside a picture, 1 on it: (H, W, 1)."""
     rows, columns = (
-        np.maximum(0, np.maximum(before - np.arange(total), np.arange(total) - before - side + 1))
-        for before, total in ((margins[0], near.shape[0]), (margins[2], near.shape[1]))
+        np.maximum(0, np.maximum(before - at, at - before - side + 1))
+        for before, at in (
+            (margins[0], np.arange(side + margins[0] + margins[1])),
+            (margins[2], np.arange(side + margins[2] + margins[3])),
+        )
     )
     distance = np.hypot(rows[:, None], columns)[..., None].astype(np.float32) / side
-    beyond = mean + np.exp(-distance / 0.2) * (far - mean)
-    filled = beyond + np.exp(-distance / 0.04) * (near - beyond)
-    return np.rint(filled).astype(np.uint8)
+    return np.exp(-distance / 0.04), np.exp(-distance / 0.2)
 
 
 # -- the method ------------------------------------------------------------------------------------
