@@ -57,7 +57,7 @@ from train import engine, hands
 from train.data import Drawings, Sample, open_several
 from train.engine import Phase, RunConfig, Turn, setting
 from train.losses import Perceptual, hinge_critic, hinge_generator
-from train.photos import find_object
+from train.photos import find_object, guess_object
 from train.posterior import Posterior
 from train.scenes import SCENES
 
@@ -165,12 +165,34 @@ class SketchDraws:
         """Return a picture with a margin, and where its object is, if that can be told; kept."""
         if index not in self._known:
             sample = self.pictures[index]
-            mask = find_object(sample.photo) if sample.mask is None else sample.mask
-            if mask is not None and max(cv2.boundingRect(mask)[2:]) < 0.4 * len(mask):
-                mask = None  # a part of it, or a spot
-            wide = continue_rim(sample.photo, [len(sample.photo) // MARGIN] * 4)
-            self._known[index] = wide, mask
+            mask = find_mask(sample.photo) if sample.mask is None else sample.mask
+            margins = [len(sample.photo) // MARGIN] * 4
+            self._known[index] = continue_rim(clear_rim(sample.photo, mask), margins), mask
         return self._known[index]
+
+
+def find_mask(photo: np.ndarray) -> np.ndarray | None:
+    """Return the mask of a photo's object if it can be told and is most of the photo."""
+    rim = np.concatenate([photo[0], photo[-1], photo[:, 0], photo[:, -1]])
+    is_on_paper = np.median(rim, axis=0).min() > 235
+    mask = find_object(photo) if is_on_paper else guess_object(photo)
+    is_part = mask is not None and max(cv2.boundingRect(mask)[2:]) < 0.6 * len(mask)
+    return None if is_part else mask
+
+
+def clear_rim(photo: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Give the outermost pixels of a photo that its object covers the color of the others."""
+    if mask is None:
+        return photo
+    is_rim = np.ones(mask.shape, bool)
+    is_rim[1:-1, 1:-1] = False
+    covered = is_rim & (cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0)
+    bare = is_rim & ~covered
+    if not covered.any() or not bare.any():
+        return photo
+    cleared = photo.copy()
+    cleared[covered] = np.median(photo[bare], axis=0)
+    return cleared
 
 
 def balance(labels: Sequence[int]) -> list[int]:
@@ -209,7 +231,7 @@ def frame_photo(
     box = (0.035 * side, 0.035 * side, 0.93 * side, 0.93 * side)
     box = box if mask is None else cv2.boundingRect(mask)
     zoom = INK_SHARE * side / max(box[2:]) * rng.uniform(0.9, 1.1)
-    zoom = float(np.clip(zoom, 0.7, 1.6))
+    zoom = float(np.clip(zoom, 0.7, 1.35))
     middle = np.array([box[0] + (box[2] - 1) / 2, box[1] + (box[3] - 1) / 2])
     turn = cv2.getRotationMatrix2D((0, 0), rng.normal(0, 2.5), zoom)[:, :2]
     if rng.random() < 0.5:
@@ -244,9 +266,12 @@ def draw_sketches(
     if style < 0.25 and mask is not None:
         clean = np.minimum(_edge(mask), _inside(photo, mask, rng))
     elif style < 0.7:
-        strength = rng.uniform(0.5, 1.5)
-        sigma_px = rng.uniform(0.8, 2.5) * scale
-        clean = canny(photo, sigma_px=sigma_px, low=0.08 * strength, high=0.2 * strength)
+        strength, sigma_px = rng.uniform(0.5, 1.5), rng.uniform(0.8, 2.5) * scale
+        for _ in range(3):  # less detail where there is much
+            clean = canny(photo, sigma_px=sigma_px, low=0.08 * strength, high=0.2 * strength)
+            if (clean < 128).mean() < 0.08:
+                break
+            sigma_px *= 1.5
     else:
         lines = xdog(photo, sigma_px=rng.uniform(0.6, 1.2) * scale, epsilon=rng.uniform(-0.02, 0))
         clean = thin_lines(lines, lines.shape)
