@@ -66,21 +66,18 @@ class ConditionalNorm(nn.Module):
         self.of_noise = nn.Linear(latent, 2 * channels) if latent else None
         if self.of_noise is not None:
             nn.init.zeros_(self.of_noise.bias)
+            nn.init.constant_(self.of_noise.bias[:channels], 0.0 if classes else 1.0)
 
     def forward(self, x: Tensor, label: Tensor, z: Tensor | None) -> Tensor:
         """(N, C, H, W), labels (N,), z (N, latent) -> (N, C, H, W)."""
         x = self.norm(x)
         if self.of_class is None and self.of_noise is None:
             return x
-        scale = shift = 0.0
-        if self.of_class is not None:
-            scale, shift = self.of_class(label)[:, :, None, None].chunk(2, dim=1)
-        else:
-            scale = 1.0
+        both = 0.0 if self.of_class is None else self.of_class(label)
         if self.of_noise is not None:
-            more, moved = self.of_noise(z)[:, :, None, None].chunk(2, dim=1)
-            scale, shift = scale + more, shift + moved
-        return x * scale + shift
+            both = both + self.of_noise(z)
+        scale, shift = both[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))
 
 
 class MaskedUnit(nn.Module):
@@ -145,7 +142,7 @@ class MaskedUnit(nn.Module):
         project = normed(self.norm_project, self.project(x))
         if self.projects:
             project = F.leaky_relu(project, self.slope)
-        return torch.lerp(project, update, gate)
+        return torch.lerp(project, update, gate.to(update.dtype))
 
 
 class PlainUnit(nn.Module):
