@@ -12,6 +12,7 @@ it at the size that was asked for, and the sketch is traced. What differs in wha
 * the mask's edge is laid on the photo's (a guided filter), where it was the network's coarse one;
 * the photo is resized once, from the original, and padded, where it was squeezed to a square; soft
   masks go from 0 to 1 without a halo; hard ones don't wrap where they overlap;
+* the original's gamma of 3, which makes a sketch's grey black, comes before it is traced;
 * strokes come from :mod:`s2i.vectorize`: the same on every run, and they match the sketch.
 
 The original networks are the presets ``paper``, ``shallow`` and ``seed`` (the norm's epsilon of
@@ -520,13 +521,15 @@ class Image2Sketch(Method):
             picture, 0, -height % multiple, 0, -width % multiple, cv2.BORDER_REPLICATE
         )
         ink = run_tiles(self.generator, padded, multiple=multiple)[:height, :width]
-        return np.rint(255 * (1 - ink)).astype(np.uint8)
+        lines = np.rint(255 * (1 - ink)).astype(np.uint8)
+        return BLACKER[lines] if self.kwargs["style"] == "pencil" else lines
 
 
 # -- drawing ---------------------------------------------------------------------------------------
 
 LINE_PX = 1.6  # of lines that are drawn anew
 DARKER = np.rint(255 * (np.arange(256) / 255) ** 2).astype(np.uint8)  # gamma 2
+BLACKER = np.floor(255 * (np.arange(256) / 255) ** 3).astype(np.uint8)  # faint pencil, gamma 3
 TILE_PX = 1312  # longer sides are drawn in parts, so that memory stays bounded
 OVERLAP_PX = 192  # as far as the network that ships can see
 
