@@ -9,7 +9,7 @@ drawn evenly. The sketch of a photo is its edges, found in several ways, or a cr
 outlines alone, wrong proportions, gaps; the share of crude ones grows. Both are one pixel wide at
 the size of the network, as every drawing is when it is used.
 
-First the guesser learns, from such sketches and from people's (``--sketches``, a zip with classes;
+First the guesser learns alone, and goes on while the generator learns, from such sketches and from people's (``--sketches``, a zip with classes;
 ``--alias jacket=outwear`` where it names one otherwise). Then the generator, by six losses:
 adversarial, class, DRAGAN, L1, perceptual, diversity.
 
@@ -466,7 +466,9 @@ class Sketch2ImgTrainer(engine.Trainer):
         self.phases = (
             Phase("guessing", config.guessing_images, (Turn("guesser"),)),
             Phase(
-                "painting", config.painting_images, (Turn("generator", also=also), Turn("critic"))
+                "painting",
+                config.painting_images,
+                (Turn("generator", also=also), Turn("critic"), Turn("guesser")),
             ),
         )
         self.optimizers = {}
@@ -615,14 +617,18 @@ class Sketch2ImgTrainer(engine.Trainer):
 
     @torch.no_grad()
     def watch(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Return how often the guesser is right, or how far apart a sketch's two pictures are.
+        """Return how often the guesser is right, and how far apart a sketch's two pictures are.
 
         Beside the latter, how far apart photos of the batch are.
         """
-        if "right" in batch:
+        if "apart" not in batch:
             return {"right": batch["right"]}
         real = batch["real"]
-        return {"apart": batch["apart"], "real_apart": (real - real.roll(1, 0)).abs().mean()}
+        return {
+            "right": batch["right"],
+            "apart": batch["apart"],
+            "real_apart": (real - real.roll(1, 0)).abs().mean(),
+        }
 
     def sample(self, networks: dict[str, nn.Module], batch: dict[str, Any]) -> Tensor:
         """Return columns: photo, clean sketch, its picture; crude and a person's sketch, pictures.

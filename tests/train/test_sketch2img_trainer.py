@@ -354,7 +354,7 @@ def with_slopes(data, **settings):
 
 def test_random_numbers_get_no_photo_loss_and_every_term_trains_what_it_should(data):
     made = with_slopes(data, diversity_limit=9.0)
-    turn, critic = made.phases[1].turns
+    turn, critic, _ = made.phases[1].turns
     assert turn.networks == ("generator", "posterior") and critic.network == "critic"
     batch = batch_of(made)
     batch["z"].requires_grad_()
@@ -396,7 +396,7 @@ def test_without_diversity_every_number_is_asked_for_the_photo(data):
 def test_the_papers_six_losses_work_on_two_random_pictures(data):
     paper = {"generator": "paper", "latent": 32, "critic": "paper", "gan": "softplus"}
     made = with_slopes(data, **paper, encoded=False, dragan=10.0, warm_up=0.0)
-    turn, critic = made.phases[1].turns
+    turn, critic, _ = made.phases[1].turns
     batch = batch_of(made)
     terms = made.losses(turn, batch, 0.0)
     assert set(terms) == {"l1", "feature", "diversity", "adversarial", "label"}
