@@ -84,6 +84,7 @@ class Result:
         progress: how much of a stream is done, 0 to 1, where that is known.
         facts: one line about the pictures, like "seed 7 · step 3 of 50".
         curve: the loss after each step of a search, the start first; or none.
+        seeds: one a picture, where each has its own; or none.
     """
 
     pictures: tuple[np.ndarray, ...]
@@ -94,6 +95,7 @@ class Result:
     progress: float | None = None
     facts: str = ""
     curve: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = ()
 
 
 def last_of(result: Result | Iterator[Result]) -> Result:
@@ -114,13 +116,17 @@ def last_of(result: Result | Iterator[Result]) -> Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """One setting of a method: the page makes a component of it, the command line an option."""
+    """One setting of a method: the page makes a component of it, the command line an option.
+
+    ``flags`` are further names of that option.
+    """
 
     name: str
     default: Any
     label: str
     help: str
     advanced: bool = False
+    flags: tuple[str, ...] = ()
 
     def check(self, value: Any) -> Any:
         """Return ``value`` in the control's own type.
@@ -178,6 +184,17 @@ class Toggle(Control):
         if not isinstance(value, bool):
             raise S2IError(f"{self.name} must be on or off, got {value!r}.")
         return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label(Control):
+    """One of the classes that the weights know (``method.kwargs["classes"]``), or "guess"."""
+
+    def check(self, value: Any) -> str:
+        """Return the name without blanks around it; see :meth:`Control.check`."""
+        if not isinstance(value, str) or len(value) > 64:
+            raise S2IError(f"{self.name} must be a class's name or guess, got {value!r:.80}.")
+        return value.strip()
 
 
 @dataclass(frozen=True, kw_only=True)
