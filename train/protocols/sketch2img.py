@@ -21,7 +21,7 @@ by ``--beside``, which read lines alone, answer the same lines.
 - Guess: share of sketches whose class the weight names first, or among its first three.
 - Failures: answers that are black (99 % of all values below 16) or flat (no channel's values have a
   standard deviation of 6), and equal ones (two of the eight, or two of different sketches, differ
-  by less than 1 on average); photos' beside them.
+  by less than 0.5 of 255 on average); photos' beside them.
 
 People's drawings, from ``--sketches``, are asked as they are, with the seeds 0 to 3. *In class* is
 judged by the same classifier on the square around the drawing with a tenth of it as margin, as mean
@@ -77,6 +77,7 @@ FEWEST_FOR_KID = 5
 JUDGED_PX = 128  # at 64 px MobileNetV2 names 5 in 100 photos fewer
 PENALTY = 0.03  # of the classifier's squared weights
 _DRAWN_TILE_PX = 96
+_EQUAL = 0.5  # of 255: two pictures that differ by less on average are one
 _FAR = 0.1  # of the side: no point of a line counts as further away
 _OURS = "painted"
 TITLES = {_OURS: "painted", "photo": "photos"}
@@ -229,7 +230,8 @@ class Judge:
 
     @staticmethod
     def _fit(x: torch.Tensor, numbers: torch.Tensor, weights: torch.Tensor) -> torch.nn.Linear:
-        layer = torch.nn.Linear(x.shape[1], len(weights)).double()
+        size = x.shape[1], len(weights)
+        layer = torch.nn.utils.skip_init(torch.nn.Linear, *size, dtype=torch.float64)
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.zeros_(layer.bias)
         search = torch.optim.LBFGS(
@@ -371,10 +373,10 @@ def is_flat(picture: np.ndarray) -> bool:
 
 
 def has_equals(pictures: Sequence[np.ndarray]) -> bool:
-    """Say whether two pictures differ by less than 1 of 255 on average."""
+    """Say whether two pictures differ by less than 0.5 of 255 on average."""
     flat = np.stack([picture.ravel() for picture in pictures]).astype(np.float32)
     return any(
-        bool((np.abs(flat[number + 1 :] - one).mean(1) < 1).any())
+        bool((np.abs(flat[number + 1 :] - one).mean(1) < _EQUAL).any())
         for number, one in enumerate(flat[:-1])
     )
 
@@ -401,10 +403,10 @@ def count_failures(
 
 
 def _count_copies(pictures: Sequence[np.ndarray]) -> int:
-    """Return how many pictures differ by less than 1 on average from one before."""
+    """Return how many pictures differ by less than 0.5 on average from one before."""
     flat = np.stack([picture.ravel() for picture in pictures]).astype(np.float32)
     return sum(
-        bool((np.abs(flat[:number] - flat[number]).mean(1) < 1).any())
+        bool((np.abs(flat[:number] - flat[number]).mean(1) < _EQUAL).any())
         for number in range(1, len(flat))
     )
 
