@@ -165,14 +165,21 @@ def evaluate(
             training=_Lined(training, lines),
             beside={name: _make_runner(weights.load(name)) for name in beside},
             sketches=read_sketches(
-                sketches, split, {**getattr(protocol, "ALIASES", {}), **(aliases or {})}
+                sketches,
+                split,
+                aliases={**getattr(protocol, "ALIASES", {}), **(aliases or {})},
+                classes=loaded.method.kwargs.get("classes"),
             ),
         )
     )
 
 
 def read_sketches(
-    sources: Sequence[str], split: str, aliases: Mapping[str, str] | None = None
+    sources: Sequence[str],
+    split: str,
+    *,
+    aliases: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> list[Sketch]:
     """Return people's drawings with their classes, at the size and in the place they were drawn.
 
@@ -180,6 +187,7 @@ def read_sketches(
         sources: folders or zips; a drawing's class is its folder or meta.csv's.
         split: which drawings are taken where a source has splits; else all.
         aliases: other names for classes.
+        classes: those to read, by these names; None for all.
 
     Raises:
         S2IError: no pictures there, or one that is no drawing.
@@ -190,13 +198,14 @@ def read_sketches(
         rows = read_rows(files)
         has_splits = any(row.split for row in rows)
         for row in rows:
-            if has_splits and row.split != split:
+            label = (aliases or {}).get(row.label, row.label)
+            is_asked = classes is None or label in classes
+            if not is_asked or (has_splits and row.split != split):
                 continue
             try:
                 lines = read_ink(image.read_layer(files.read(row.photo)))
             except S2IError as error:
                 raise S2IError(f"'{row.photo}' in '{source}': {error}") from None
-            label = (aliases or {}).get(row.label, row.label)
             found.append(Sketch(lines=lines, label=label, name=f"{Path(source).stem}/{row.photo}"))
     return found
 

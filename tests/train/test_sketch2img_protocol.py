@@ -315,8 +315,12 @@ def test_a_network_is_scored_from_several_folders(tmp_path, monkeypatch, capsys)
 def test_the_known_aliases_are_those_of_the_drawings(tmp_path):
     for label in ("shoe", "jacket", "sweater", "hat"):
         image.write(tmp_path / label / "1.png", make_sketch("disc", 1).lines)
-    found = evaluate.read_sketches([str(tmp_path)], "test", sketch2img.ALIASES)
+    found = evaluate.read_sketches([str(tmp_path)], "test", aliases=sketch2img.ALIASES)
     assert [one.label for one in found] == ["hat", "outwear", "shoes", "longsleeve"]
+    (one,) = evaluate.read_sketches(
+        [str(tmp_path)], "test", aliases=sketch2img.ALIASES, classes=["shoes", "cow"]
+    )
+    assert one.label == "shoes" and one.name == f"{tmp_path.name}/shoe/1.png"
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     image.write(tmp_path / "hat" / "photo.png", noise)
     with pytest.raises(S2IError, match=r"'hat/photo.png' in .* line drawing"):
