@@ -30,6 +30,7 @@ class Posterior(nn.Module):
         )
         self.register_buffer("mean", torch.zeros(classes, latent))
         self.register_buffer("covariance", torch.eye(latent))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     def forward(
         self, picture: Tensor, label: Tensor | None = None
@@ -67,6 +68,8 @@ class Posterior(nn.Module):
     @torch.no_grad()
     def _observe(self, z: Tensor, label: Tensor) -> None:
         away = z - self.mean[label]
-        share = self.momentum * len(self.mean) / len(z)  # a class is seen that much more seldom
+        momentum = max(self.momentum, 1 / (10 + self.steps.item()))  # the beginning is forgotten
+        share = momentum * len(self.mean) / len(z)  # a class is seen that much more seldom
         self.mean.index_add_(0, label, share * away)
-        self.covariance.lerp_(away.T @ away / len(z), self.momentum)
+        self.covariance.lerp_(away.T @ away / len(z), momentum)
+        self.steps += 1

@@ -88,7 +88,7 @@ class Sketch2ImgConfig(RunConfig):
     gan: str = setting("hinge", "adversarial loss", choices=("hinge", "softplus"))
     adversarial: float = setting(0.5, "weight of the adversarial loss")
     label: float = setting(0.5, "weight of the class loss of the generator")
-    warm_up: float = setting(0.05, "part of the painting without these two; then they grow")
+    warm_up: float = setting(0.03, "part of the painting with photo losses alone")
     dragan: float = setting(0.0, "weight of the critic's gradient penalty (10 in the paper)")
     l1: float = setting(6.0, "weight of the mean absolute difference")
     perceptual: str = setting("none", "network of the feature distance: vgg19, squeezenet, ...")
@@ -278,8 +278,9 @@ def draw_sketches(
     if near is not None:
         clean = np.where(near, clean, np.uint8(255))
     clean = hands.break_lines(clean, rng, gaps=0, shortest_px=rng.uniform(4, 14))
-    if (clean < 128).sum() < 0.5 * len(clean) and mask is not None:  # a faint object
-        clean = np.minimum(clean, _edge(mask))
+    if (clean < 128).sum() < len(clean):  # a faint object
+        faint = canny(photo, sigma_px=1.2 * scale, low=0.03, high=0.08)
+        clean = np.minimum(clean, faint if mask is None else _edge(mask))
 
     crude = clean
     if mask is not None and rng.random() < 0.75:
@@ -534,7 +535,7 @@ class Sketch2ImgTrainer(engine.Trainer):
         return self._paint(batch, ramp)
 
     def _ramp(self, progress: float) -> float:
-        """Return how much the critic counts: nothing in the warm-up, all at three times of it."""
+        """Return how much other than photo losses counts: all at three times the warm-up."""
         if not self.config.warm_up:
             return 1.0
         return min(1.0, max(0.0, (progress / self.config.warm_up - 1) / 2))
@@ -563,7 +564,7 @@ class Sketch2ImgTrainer(engine.Trainer):
             mean, spread, divergence = self.networks["posterior"](real, label)
             read = mean + torch.einsum("ni,nij->nj", torch.randn_like(mean), spread)
             terms["kl"] = config.kl * divergence.mean()
-            both = torch.stack([read, z], 1)
+            both = torch.stack([read, z], 1) if ramp else read[:, None]
         elif config.diversity:
             both = torch.stack([z, torch.randn_like(z)], 1)
         else:
@@ -574,14 +575,14 @@ class Sketch2ImgTrainer(engine.Trainer):
         if config.feature and config.perceptual != "none":
             photo = self.method.denormalize(first, is_clipped=False)
             terms["feature"] = config.feature * self.perceptual(photo, batch["photo"])
-        if config.diversity:
+        if ramp and config.diversity:
             partner = first.detach() if self.is_encoded else first
             numbers = both[:, 0].detach(), both[:, 1].detach()
             ratio = diversity(partner, last, *numbers, limit=config.diversity_limit)
-            terms["diversity"] = -config.diversity * ratio
-        if self.is_encoded and config.latent_regression:
+            terms["diversity"] = -ramp * config.diversity * ratio
+        if ramp and self.is_encoded and config.latent_regression:
             again = self.networks["posterior"].reread(last, label)
-            terms["latent"] = config.latent_regression * F.l1_loss(again, z)
+            terms["latent"] = ramp * config.latent_regression * F.l1_loss(again, z)
         if ramp:
             seen, of_class = self._look(painted, ink, label)
             terms["adversarial"] = ramp * config.adversarial * self.generator_loss(seen)
