@@ -3,13 +3,27 @@
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from s2i import image
+from s2i import edges, image
+from s2i.ui.start import find_examples
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-FOLDERS = tuple(sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
+DRAWINGS = EXAMPLES / "drawings"
+FOLDERS = tuple(
+    sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir() and path != DRAWINGS)
+)
+THINGS = (
+    *("t-shirt", "longsleeve", "pants", "shoes", "shirt", "dress", "outwear", "shorts", "hat"),
+    *("skirt", "apple", "banana", "cherry", "corn", "eggplant", "lemon", "orange", "pear"),
+    *("pepper", "pineapple", "pomegranate", "strawberry", "tomato"),
+)
+UNDRAWN = (
+    *("dress", "skirt", "shirt", "lemon", "orange", "cherry", "tomato", "corn", "eggplant"),
+    *("pepper", "pomegranate"),
+)  # of which the data of people's sketches has none
 PIREC = ("pirec.faces", "pirec.fashion", "pirec.emoji")
 PAIRS = [
     pytest.param(lines, lines.with_name(lines.name.replace(".lines.", ".colors.")), id=lines.stem)
@@ -77,3 +91,27 @@ def test_both_ways_of_colouring_are_shown(folder):
     ]
     assert min(shares) < 0.4, "one drawing that is dabbed"
     assert max(shares) > 0.9, "one drawing that is filled"
+
+
+def test_there_are_drawings_of_every_thing_and_five_of_those_that_nobody_else_drew():
+    counts = {folder.name: len(list(folder.iterdir())) for folder in DRAWINGS.iterdir()}
+    assert counts == {thing: 5 if thing in UNDRAWN else 2 for thing in THINGS}
+    paths = [path for path in DRAWINGS.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in paths) < 250_000
+    assert find_examples(EXAMPLES, [("sketch2img", "drawings")]) == [], "no weight's examples"
+
+
+@pytest.mark.parametrize("path", sorted(DRAWINGS.rglob("*.png")), ids=lambda path: path.stem)
+def test_a_drawing_of_a_thing_is_line_art(path):
+    assert path.stem.rpartition("_")[0] == path.parent.name
+    photo = image.read_photo(path)
+    assert photo.shape == (256, 256, 3) and edges.is_line_art(photo)
+    lines = edges.read_ink(photo)
+    assert 0.01 < (lines < 128).mean() < 0.12
+    rim = np.ones((256, 256), bool)
+    rim[1:-1, 1:-1] = False
+    assert (lines[rim] == 255).all(), "nothing runs off the page"
+    y, x = np.nonzero(lines < 128)
+    assert max(np.ptp(y), np.ptp(x)) > 0.4 * 256
+    width = cv2.distanceTransform((lines < 128).astype(np.uint8), cv2.DIST_L2, 5)
+    assert np.median(width[lines < 128]) < 2.5, "lines, no areas"

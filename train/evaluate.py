@@ -1,7 +1,9 @@
-"""Score a weight: tables, a file of numbers per picture, contact sheets, the manifest's scores.
+r"""Score a weight: tables, a file of numbers per picture, contact sheets, the manifest's scores.
 
     python train/evaluate.py pirec.faces --data faces128.zip --write-manifest
     python train/evaluate.py autopainter.cartoon --data avatars256.zip --write-manifest
+    python train/evaluate.py sketch2img.things --data fashion256.zip fruits100.zip \
+        --sketches sketches.zip examples/drawings --beside pix2pix.things
     python train/evaluate.py runs/faces/ema.safetensors --data FOLDER --limit 200 --out out/trial
 
 Every picture of the split is cut to its centered square and brought to the weight's size, unless
@@ -18,30 +20,41 @@ import argparse
 import csv
 import dataclasses
 import io
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import numpy as np
+
 from s2i import image, metrics, weights
-from s2i.edges import xdog
+from s2i.edges import read_ink, xdog
 from s2i.errors import S2IError
 from s2i.methods.base import Drawing, Result, last_of
 from train import publish
-from train.data import SPLITS, Pictures, Sample
-from train.protocols import autopainter, contextual, image2sketch, masknet, pirec, pix2pix
-from train.protocols.base import LINES, Report, Task
+from train.data import SPLITS, Sample, open_files, open_several, read_rows
+from train.protocols import (
+    autopainter,
+    contextual,
+    image2sketch,
+    masknet,
+    pirec,
+    pix2pix,
+    sketch2img,
+)
+from train.protocols.base import LINES, Report, Sketch, Task
 
 PROTOCOLS: dict[str, ModuleType] = {
     "pirec": pirec,
     "autopainter": autopainter,
     "pix2pix": pix2pix,
     "contextual": contextual,
+    "sketch2img": sketch2img,
     "image2sketch": image2sketch,
     "masknet": masknet,
 }
@@ -65,7 +78,7 @@ def write_report(report: Report, folder: Path) -> None:
 
 def evaluate(
     weight: str,
-    data: str,
+    data: str | Sequence[str],
     *,
     split: str = "test",
     limit: int | None = None,
@@ -75,14 +88,16 @@ def evaluate(
     perceptual: str | None = None,
     seed: int = 0,
     beside: Sequence[str] = (),
+    sketches: Sequence[str] = (),
+    aliases: Mapping[str, str] | None = None,
 ) -> Report:
     """Load weight, pictures and judges, and run the method's protocol.
 
     Args:
         weight: a manifest's name or the path of a safetensors file.
-        data: folder or zip of pictures.
-        split: of the data set.
-        limit: the first so many pictures only.
+        data: folder or zip of pictures, or several.
+        split: of the data sets.
+        limit: so many pictures only, the first ones; spread evenly where the protocol says so.
         size_px: of a side; what the weight was trained on, else the protocol's ``SIZE_PX``, 128.
         columns: which column of meta.csv holds "photo" or "lines"; see :class:`Pictures`.
         lines: a key of ``LINES``: the data's own where it has any, XDoG's, or XDoG's of the picture
@@ -90,6 +105,8 @@ def evaluate(
         perceptual: folder of LPIPS and MobileNetV2 weights; see :mod:`s2i.metrics`.
         seed: of dabs and warps.
         beside: other weights to compare with, where the protocol does.
+        sketches: folders or zips of people's drawings, where the protocol asks for them.
+        aliases: what their classes are called in ``data``; else the protocol's ``ALIASES``.
 
     Raises:
         S2IError: something of that is missing, or the method has no protocol.
@@ -106,20 +123,24 @@ def evaluate(
     if lines not in LINES:
         raise S2IError(f"there are no lines '{lines}': choose one of {', '.join(LINES)}.")
     opened_px = 2 * size_px if lines == "xdog2x" else size_px
+    opened = [data] if isinstance(data, str) else data
     pictures, training = (
-        Pictures(
-            data,
+        open_several(
+            opened,
             part,
             size_px=opened_px,
             memory=False,
-            columns=columns,
+            columns=[columns or {}],
             squash=getattr(protocol, "IS_SQUASHED", False),
         )
         for part in (split, "train")
     )
-    samples = list(_Lined(pictures, lines)[:limit])
+    asked = range(len(pictures))[:limit]
+    if getattr(protocol, "IS_SPREAD", False):
+        asked = [index * len(pictures) // max(len(asked), 1) for index in asked]
+    samples = [_Lined(pictures, lines)[index] for index in asked]
     if not samples:
-        raise S2IError(f"'{data}' has no pictures in the split '{split}'.")
+        raise S2IError(f"'{', '.join(opened)}' has no pictures in the split '{split}'.")
     count = min(len(training), len(samples))
     spread = np.arange(count) * len(training) // max(count, 1)
     reference = [
@@ -143,8 +164,50 @@ def evaluate(
             act=act,
             training=_Lined(training, lines),
             beside={name: _make_runner(weights.load(name)) for name in beside},
+            sketches=read_sketches(
+                sketches,
+                split,
+                aliases={**getattr(protocol, "ALIASES", {}), **(aliases or {})},
+                classes=loaded.method.kwargs.get("classes"),
+            ),
         )
     )
+
+
+def read_sketches(
+    sources: Sequence[str],
+    split: str,
+    *,
+    aliases: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
+) -> list[Sketch]:
+    """Return people's drawings with their classes, at the size and in the place they were drawn.
+
+    Args:
+        sources: folders or zips; a drawing's class is its folder or meta.csv's.
+        split: which drawings are taken where a source has splits; else all.
+        aliases: other names for classes.
+        classes: those to read, by these names; None for all.
+
+    Raises:
+        S2IError: no pictures there, or one that is no drawing.
+    """
+    found: list[Sketch] = []
+    for source in sources:
+        files = open_files(source)
+        rows = read_rows(files)
+        has_splits = any(row.split for row in rows)
+        for row in rows:
+            label = (aliases or {}).get(row.label, row.label)
+            is_asked = classes is None or label in classes
+            if not is_asked or (has_splits and row.split != split):
+                continue
+            try:
+                lines = read_ink(image.read_layer(files.read(row.photo)))
+            except S2IError as error:
+                raise S2IError(f"'{row.photo}' in '{source}': {error}") from None
+            found.append(Sketch(lines=lines, label=label, name=f"{Path(source).stem}/{row.photo}"))
+    return found
 
 
 def _make_runner(loaded: weights.Loaded) -> Callable[..., Result]:
@@ -185,6 +248,13 @@ def _take_lines(sample: Sample, lines: str) -> Sample:
     )
 
 
+def _read_alias(text: str) -> tuple[str, str]:
+    theirs, equals, ours = text.partition("=")
+    if not (theirs and equals and ours):
+        raise S2IError(f"--alias takes THEIRS=OURS, as shoe=shoes; got '{text}'.")
+    return theirs, ours
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(
@@ -193,9 +263,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("weight", help="a name in the manifest, or a .safetensors file")
-    parser.add_argument("--data", required=True, help="folder or zip of pictures")
+    parser.add_argument("--data", required=True, nargs="+", help="folders or zips of pictures")
     parser.add_argument("--split", choices=SPLITS, default="test")
-    parser.add_argument("--limit", type=int, help="only the first so many pictures")
+    parser.add_argument("--limit", type=int, help="only so many pictures")
     parser.add_argument("--size-px", type=int, help="where the manifest does not say it")
     parser.add_argument("--photo-column", metavar="NAME", help="of meta.csv: holds the pictures")
     parser.add_argument("--lines-column", metavar="NAME", help="of meta.csv: holds the lines")
@@ -209,6 +279,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--beside", action="append", default=[], metavar="WEIGHT", help="also score this one"
     )
+    parser.add_argument(
+        "--sketches",
+        nargs="+",
+        default=[],
+        metavar="SOURCE",
+        help="folders or zips of people's drawings, one folder a class, for sketch2img",
+    )
+    parser.add_argument(
+        "--alias",
+        action="append",
+        default=[],
+        metavar="THEIRS=OURS",
+        help="what a class of --sketches is called in --data",
+    )
     parser.add_argument("--out", default="out/eval", help="folder for tables, numbers, sheets")
     parser.add_argument(
         "--perceptual", metavar="FOLDER", help="of the judges' weights (else S2I_PERCEPTUAL)"
@@ -221,6 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.write_manifest:
             weights.find(options.weight)
+        aliases = dict(_read_alias(text) for text in options.alias)
         report = evaluate(
             options.weight,
             options.data,
@@ -232,6 +317,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             perceptual=options.perceptual,
             seed=options.seed,
             beside=options.beside,
+            sketches=options.sketches,
+            aliases=aliases,
         )
         write_report(report, Path(options.out))
         if options.write_manifest:

@@ -5,12 +5,15 @@
     python train/prepare.py pictures COLOR_FOLDER --out pairs.zip
     python train/prepare.py faces PHOTOS --landmarks LIST.txt --size-px 128 --out faces.zip
     python train/prepare.py masks PHOTOS --annotations instances_val2014.json --out masks.zip
+    python train/prepare.py sketchy FOLDER --out sketchy.zip
 
 The first takes side-by-side pictures [color | sketch], the second two folders whose files are
 paired by name, the third color pictures alone and draws their lines by XDoG. ``faces`` makes
 upright square portraits, the eyes always in one place (at 128 px at (48, 60) and (80, 60));
 ``masks`` cuts objects out of photos, each in a window of its own, with masks. Both have no lines,
-which the trainers draw themselves; ``pictures`` adds some. A zip does wherever a folder does.
+which the trainers draw themselves; ``pictures`` adds some. ``sketchy`` takes the Sketchy database:
+each sketch with the photo that it was drawn after, those flagged as errors left out. A zip does
+wherever a folder does.
 
 The zip holds ``color/NAME.png``, ``lines/NAME.png`` or ``mask/NAME.png``, and a ``meta.csv`` with
 the columns name, color, lines or mask, class (the folder that a picture lies in, or what its object
@@ -26,7 +29,8 @@ Pictures of one group are all in one split. A group is what a file's path has be
 
 The split follows from the seed and the group's name alone: more pictures later leave the earlier
 ones where they are (but where a split would be empty, the group that is nearest moves there).
-Objects of one photo are one group; so are, by ``--groups``, the faces of one person.
+Objects of one photo are one group; so are the sketches of one photo and, by ``--groups``, the faces
+of one person. ``sketchy`` takes the test photos of testset.txt where there is one.
 ``pictures`` keeps the splits and groups that a meta.csv of its source names.
 """
 
@@ -35,6 +39,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import dataclasses
 import functools
 import hashlib
 import io
@@ -61,7 +66,17 @@ from s2i import edges, image
 from s2i.errors import S2IError
 from train import sources
 from train.data import SPLITS, open_files, read_rows
-from train.sources import NAMED, Item, Parts, fit_short_side, hash_text, list_pictures, report
+from train.sources import (
+    NAMED,
+    Item,
+    Parts,
+    check_lines,
+    fit_pair,
+    fit_short_side,
+    hash_text,
+    list_pictures,
+    report,
+)
 
 GROUP_BY = r"^(.+)[_-]\d+\.[^.]+$"
 SHARES = (0.9, 0.05, 0.05)
@@ -70,8 +85,6 @@ _JUDGED = 64  # pictures that decide whether the sides are as given
 _VOTE = 0.025  # of compare_sides(): less says nothing
 _CLEAR = 0.1  # of compare_sides(): as much is no accident
 _NEAR_WHITE = 230
-_ROUNDING_PX = 2  # two pictures of one shape, each rounded, differ by no more
-_INK = 224  # lighter is paper
 _BATCH = 64  # pictures that are decoded ahead
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member, so that equal pictures make equal zips
 
@@ -239,40 +252,6 @@ def _judge_sides(
         )
 
 
-def fit_pair(color: np.ndarray, sketch: np.ndarray, size_px: int) -> Parts:
-    """Return a picture and its lines in one size, with the aspect that they had.
-
-    Args:
-        color: (H, W, 3) uint8.
-        sketch: (H', W', 3) uint8 of the same aspect.
-        size_px: the short side, at most; nothing is enlarged.
-
-    Returns:
-        color (h, w, 3) and lines (h, w), ink 0, paper 255; thin lines stay dark.
-
-    Raises:
-        S2IError: the aspects differ by more than rounding.
-    """
-    short = min(size_px, *color.shape[:2], *sketch.shape[:2])
-    size, other = fit_short_side(color.shape[:2], short), fit_short_side(sketch.shape[:2], short)
-    if max(abs(size[0] - other[0]), abs(size[1] - other[1])) > _ROUNDING_PX:
-        raise S2IError(
-            f"the picture is {color.shape[1]} x {color.shape[0]} px, its lines are "
-            f"{sketch.shape[1]} x {sketch.shape[0]}: one shape was expected."
-        )
-    lines = image.resize_ink(cv2.cvtColor(np.ascontiguousarray(sketch), cv2.COLOR_RGB2GRAY), size)
-    return {"color": image.resize(color, size), "lines": check_lines(lines)}
-
-
-def check_lines(lines: np.ndarray) -> np.ndarray:
-    """Return ``lines`` as they are; S2IError where they are blank or mostly ink."""
-    if not (lines < _INK).any():
-        raise S2IError("its lines are blank.")
-    if (lines < 128).mean() > 0.5:
-        raise S2IError("more than half of its lines is ink: dark lines on light were expected.")
-    return lines
-
-
 def _key_path(name: str) -> str:
     """Return a path without extension; accents count the same however they are stored."""
     return unicodedata.normalize("NFC", str(PurePosixPath(name).with_suffix("")))
@@ -425,6 +404,7 @@ def write_zip(
     deal_out(groups, shares=shares, seed=seed)
     rows: list[dict[str, str]] = []
     seen: set[bytes] = set()
+    members: dict[tuple[str, bytes], str] = {}
     taken: set[str] = set()
     left_out: list[str] = []
     with _write_whole(Path(out)) as file, zipfile.ZipFile(file, "w") as archive:
@@ -439,8 +419,10 @@ def write_zip(
             name = _name_member(item.name or item.source, taken)
             row = {"name": name}
             for part, content in encoded.items():
-                row[part] = f"{part}/{name}.png"
-                archive.writestr(zipfile.ZipInfo(row[part], _EPOCH), content)
+                path = f"{part}/{name}.png"
+                row[part] = members.setdefault((part, _digest(content)), path)
+                if row[part] == path:
+                    archive.writestr(zipfile.ZipInfo(path, _EPOCH), content)
             row |= {"class": item.label or "", "group": group}
             rows.append(row | {"split": item.split or "", "source": item.source})
         report(f"left out {len(left_out)} of {len(items)}", left_out)
@@ -463,10 +445,11 @@ def _read_ahead(items: Sequence[Item]) -> Iterator[tuple[bytes, dict[str, bytes]
             parts = item.read()
         except S2IError as error:
             return error
-        digest = hashlib.blake2b(digest_size=16)
-        for part in parts.values():
-            digest.update(repr(part.shape).encode() + np.ascontiguousarray(part).tobytes())
-        return digest.digest(), {name: image.encode_png(part) for name, part in parts.items()}
+        whole = b"".join(
+            repr(part.shape).encode() + np.ascontiguousarray(part).tobytes()
+            for part in parts.values()
+        )
+        return _digest(whole), {name: image.encode_png(part) for name, part in parts.items()}
 
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
@@ -476,6 +459,10 @@ def _read_ahead(items: Sequence[Item]) -> Iterator[tuple[bytes, dict[str, bytes]
             for result in pool.map(attempt, items[start : start + _BATCH]):
                 yield result
                 progress.update()
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _name_member(source: str, taken: set[str]) -> str:
@@ -582,6 +569,24 @@ def _read_masks(options: argparse.Namespace) -> list[Item]:
         centered=options.centered,
         seed=options.seed,
     )
+
+
+def _read_sketchy(options: argparse.Namespace) -> list[Item]:
+    items = sources.find_sketches(
+        options.source,
+        options.info,
+        size_px=options.size_px,
+        classes=options.classes,
+        drop=options.drop,
+        photo_variant=options.photo_variant,
+        sketch_variant=options.sketch_variant,
+    )
+    free = [item.group for item in items if item.split is None]
+    if len(free) == len(items):
+        return items
+    train, val, test = options.shares
+    dealt = deal_out(free, shares=(train + test, val, 0), seed=options.seed)
+    return [dataclasses.replace(item, split=item.split or dealt[item.group]) for item in items]
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -711,6 +716,42 @@ def _build_parser() -> argparse.ArgumentParser:
         "--centered", action="store_true", help="objects lie in the middle of their windows"
     )
     masks.set_defaults(read=_read_masks)
+
+    sketchy = commands.add_parser(
+        "sketchy",
+        parents=[shared],
+        help="the Sketchy database: photos and sketches of them",
+        allow_abbrev=False,
+    )
+    sketchy.add_argument("source", help="the folder with photo/ and sketch/, or one above it")
+    sketchy.add_argument(
+        "--info",
+        metavar="FOLDER",
+        help="holds stats.csv and, where the test photos are known, testset.txt "
+        "(default: the source, or info/ in it)",
+    )
+    sketchy.add_argument(
+        "--classes", nargs="+", metavar="NAME", help="folders to take (default: all)"
+    )
+    sketchy.add_argument(
+        "--drop",
+        nargs="+",
+        choices=tuple(sources.FLAGS),
+        default=[sources.ERROR],
+        help="sketches flagged so are left out (default: error)",
+    )
+    for part, another, meaning in (
+        ("photo", "tx_000100000000", "the object's box scaled to all of the picture"),
+        ("sketch", "tx_000000000010", "moved to the middle of the object's box"),
+    ):
+        sketchy.add_argument(
+            f"--{part}-variant",
+            metavar="NAME",
+            default=sources.VARIANT,
+            help=f"folder in {part}/ to take (default: %(default)s, as drawn; the SketchyGAN "
+            f"report took {another}: {meaning})",
+        )
+    sketchy.set_defaults(read=_read_sketchy)
     return parser
 
 
@@ -724,7 +765,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if out.exists() and not (options.force and out.is_file()):
             remedy = "give --force to overwrite it" if out.is_file() else "give a file's name"
             raise S2IError(f"'{out}' is there already: {remedy}.")
-        names = ("source", "lines", "landmarks", "groups", "partition", "annotations")
+        names = ("source", "lines", "landmarks", "groups", "partition", "annotations", "info")
         read = filter(None, (getattr(options, name, None) for name in names))
         if out.resolve() in [Path(path).resolve() for path in read]:
             raise S2IError(f"'{out}' is where the pictures come from: give another --out.")

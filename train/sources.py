@@ -1,4 +1,4 @@
-"""Public data sets as they come: portraits from landmarks, masked objects from COCO's annotations.
+"""Public data sets as they come: faces from landmarks, COCO's objects, Sketchy's sketches.
 
 What is found is a list of :class:`Item`, which ``train/prepare.py`` reads and writes.
 """
@@ -48,6 +48,13 @@ _MAX_ASPECT = 2.0
 _MIN_SIDE_PX = 80
 _SUBPIXEL_BITS = 4
 
+VARIANT = "tx_000000000000"  # photo and sketch as they were shown and drawn
+ERROR = "error"
+FLAGS = {ERROR: "Error?", "pose": "WrongPose?", "context": "Context?", "ambiguous": "Ambiguous?"}
+_KEYS = ("Category", "ImageNetID", "SketchID")
+_ROUNDING_PX = 2  # two pictures of one shape, each rounded, differ by no more
+_INK = 224  # lighter is paper
+
 Parts = dict[str, np.ndarray]
 
 
@@ -80,6 +87,40 @@ def fit_short_side(size: tuple[int, int], size_px: int) -> tuple[int, int]:
     """
     scale = min(1.0, size_px / min(size))
     return round(size[0] * scale), round(size[1] * scale)
+
+
+def fit_pair(color: np.ndarray, sketch: np.ndarray, size_px: int) -> Parts:
+    """Return a picture and its lines in one size, with the aspect that they had.
+
+    Args:
+        color: (H, W, 3) uint8.
+        sketch: (H', W', 3) uint8 of the same aspect.
+        size_px: the short side, at most; nothing is enlarged.
+
+    Returns:
+        color (h, w, 3) and lines (h, w), ink 0, paper 255; thin lines stay dark.
+
+    Raises:
+        S2IError: the aspects differ by more than rounding.
+    """
+    short = min(size_px, *color.shape[:2], *sketch.shape[:2])
+    size, other = fit_short_side(color.shape[:2], short), fit_short_side(sketch.shape[:2], short)
+    if max(abs(size[0] - other[0]), abs(size[1] - other[1])) > _ROUNDING_PX:
+        raise S2IError(
+            f"the picture is {color.shape[1]} x {color.shape[0]} px, its lines are "
+            f"{sketch.shape[1]} x {sketch.shape[0]}: one shape was expected."
+        )
+    lines = image.resize_ink(cv2.cvtColor(np.ascontiguousarray(sketch), cv2.COLOR_RGB2GRAY), size)
+    return {"color": image.resize(color, size), "lines": check_lines(lines)}
+
+
+def check_lines(lines: np.ndarray) -> np.ndarray:
+    """Return ``lines`` as they are; S2IError where they are blank or mostly ink."""
+    if not (lines < _INK).any():
+        raise S2IError("its lines are blank.")
+    if (lines < 128).mean() > 0.5:
+        raise S2IError("more than half of its lines is ink: dark lines on light were expected.")
+    return lines
 
 
 def hash_text(text: str) -> int:
@@ -733,6 +774,178 @@ def decode_counts(text: str) -> list[int]:
     if shift:
         raise ValueError("its runs are cut off")
     return counts
+
+
+# -- the Sketchy database --------------------------------------------------------------------------
+
+
+def find_sketches(
+    source: str,
+    info: str | os.PathLike | None = None,
+    *,
+    size_px: int,
+    classes: Sequence[str] | None = None,
+    drop: Collection[str] = (ERROR,),
+    photo_variant: str = VARIANT,
+    sketch_variant: str = VARIANT,
+) -> list[Item]:
+    """Return the sketches of the Sketchy database, each with the photo that it was drawn after.
+
+    Photos lie in ``photo/VARIANT/CLASS/PHOTO.jpg``, sketches in
+    ``sketch/VARIANT/CLASS/PHOTO-NUMBER.png``, at any depth below ``source``. A photo's sketches are
+    one group, in the split "test" where testset.txt names the photo.
+
+    Args:
+        source: folder or zip.
+        info: folder with stats.csv and perhaps testset.txt; None for ``source`` or its ``info``.
+        size_px: the short side of what is written, at most.
+        classes: folders to take; None for all.
+        drop: keys of :data:`FLAGS`; sketches that stats.csv flags so are left out.
+        photo_variant: folder of the photos.
+        sketch_variant: folder of the sketches.
+
+    Raises:
+        S2IError: a file that can't be read, no such variant or class, or nothing that can be used.
+    """
+    files = open_files(source)
+    known = list_pictures(files)
+    photos = _find_variant(known, "photo", photo_variant, source)
+    drawn = _find_variant(known, "sketch", sketch_variant, source)
+    there = sorted({label for label, _ in drawn})
+    unknown = [label for label in classes or () if label not in there]
+    if unknown:
+        raise S2IError(
+            f"'{source}' has no class {', '.join(unknown)}; its classes are {', '.join(there)}."
+        )
+    wanted = set(classes or there)
+    stats = _find_info(source, info, "stats.csv")
+    if stats is None:
+        raise S2IError(
+            f"no stats.csv lies in '{info or source}': give the database's folder info by --info."
+        )
+    flags = read_flags(stats)
+    test = _find_info(source, info, "testset.txt")
+    tested = read_test_photos(test) if test else set()
+    items: list[Item] = []
+    passed: Counter[str] = Counter()
+    for (label, name), path in sorted(drawn.items()):
+        photo = name.rpartition("-")[0]
+        if label not in wanted:
+            continue
+        if (label, name) not in flags:
+            passed["not in stats.csv"] += 1
+        elif (label, photo) not in photos:
+            passed["without their photo"] += 1
+        elif flagged := [flag for flag in drop if flag in flags[label, name]]:
+            passed[f"flagged {FLAGS[flagged[0]]}"] += 1
+        else:
+            items.append(
+                Item(
+                    source=path,
+                    read=_read_sketch(files, photos[label, photo], path, size_px),
+                    name=f"{label}/{name}",
+                    label=label,
+                    group=photo,
+                    split="test" if photo in tested else None,
+                )
+            )
+    said = [f"{number} {reason}" for reason, number in sorted(passed.items())]
+    report("sketches that were passed over", said)
+    missing = sorted(f"{label}/{name}" for label, name in flags.keys() - drawn.keys())
+    missing = [name for name in missing if name.partition("/")[0] in wanted]
+    report(f"{stats}: {len(missing)} sketches are missing", missing, most=NAMED)
+    if not items:
+        raise S2IError(f"no sketch in '{source}' can be used.")
+    return items
+
+
+def _find_variant(
+    names: Sequence[str], part: str, variant: str, source: str
+) -> dict[tuple[str, str], str]:
+    """Return the pictures of one variant by class and name without suffix."""
+    found: dict[tuple[str, str], str] = {}
+    others: set[str] = set()
+    for name in names:
+        folder, own, label, file = ("", "", "", *PurePosixPath(name).parts)[-4:]
+        if folder != part:
+            continue
+        others.add(own)
+        if own == variant:
+            found[label, PurePosixPath(file).stem] = name
+    if not others:
+        raise S2IError(
+            f"'{source}' has no pictures {part}/{variant}/CLASS/NAME: the Sketchy database's "
+            "folders photo and sketch were expected."
+        )
+    if not found:
+        raise S2IError(
+            f"'{source}' has no {part}/{variant}; it has {', '.join(sorted(others))}: choose one "
+            f"by --{part}-variant."
+        )
+    return found
+
+
+def _find_info(source: str, info: str | os.PathLike | None, name: str) -> Path | None:
+    folders = [Path(info)] if info else [Path(source), Path(source) / "info"]
+    return next((path for folder in folders if (path := folder / name).is_file()), None)
+
+
+def _read_sketch(files: Folder | Zip, photo: str, sketch: str, size_px: int) -> Callable[[], Parts]:
+    def read() -> Parts:
+        both = (image.read_photo(files.read(name)) for name in (photo, sketch))
+        return fit_pair(*both, size_px)
+
+    return read
+
+
+def read_flags(path: str | os.PathLike) -> dict[tuple[str, str], set[str]]:
+    """Return what stats.csv of the Sketchy database flags each sketch as.
+
+    Returns:
+        Keys of :data:`FLAGS` by (folder of the class, "PHOTO-NUMBER").
+
+    Raises:
+        S2IError: the file can't be read, or the line that is named is not as expected.
+    """
+    rows = _read_fields(path)
+    number, header = rows[0] if rows else (1, [])
+    missing = [column for column in (*_KEYS, *FLAGS.values()) if column not in header]
+    if missing:
+        raise S2IError(
+            f"'{path}', line {number}: no columns {', '.join(missing)}; the Sketchy database's "
+            "stats.csv was expected."
+        )
+    places = {column: header.index(column) for column in (*_KEYS, *FLAGS.values())}
+    flags: dict[tuple[str, str], set[str]] = {}
+    for number, fields in rows[1:]:
+        if len(fields) != len(header):
+            raise S2IError(
+                f"'{path}', line {number}: {len(header)} fields were expected, got {len(fields)}."
+            )
+        values = {column: fields[place] for column, place in places.items()}
+        unclear = [column for column in FLAGS.values() if values[column] not in ("0", "1")]
+        if unclear:
+            raise S2IError(
+                f"'{path}', line {number}: 0 or 1 was expected as {unclear[0]}, got "
+                f"'{values[unclear[0]]}'."
+            )
+        label, photo, sketch = (values[column] for column in _KEYS)
+        key = label.replace(" ", "_"), f"{photo}-{sketch}"
+        flags[key] = {flag for flag, column in FLAGS.items() if values[column] == "1"}
+    return flags
+
+
+def read_test_photos(path: str | os.PathLike) -> set[str]:
+    """Return the photos, without class and suffix, that a file with a path a line names.
+
+    Raises:
+        S2IError: the file can't be read, or names none.
+    """
+    lines = [line.strip() for line in _read_text(path).splitlines()]
+    names = {PurePosixPath(line).stem for line in lines if line}
+    if not names:
+        raise S2IError(f"'{path}' names no photos: a path a line was expected, as CLASS/PHOTO.jpg.")
+    return names
 
 
 # -- files of text ---------------------------------------------------------------------------------

@@ -662,3 +662,141 @@ def test_files_too_large_are_not_read(scene, monkeypatch):
 def test_num_must_be_positive(scene, capsys):
     assert scene.add(BOX).run("--num", 0) == 2
     assert "--num must be at least 1, got 0." in capsys.readouterr().err
+
+
+# -- the Sketchy database --------------------------------------------------------------------------
+
+FLAGGED = {
+    ("alarm_clock", "n01_1", 1): (),
+    ("alarm_clock", "n01_1", 2): ("Error?",),
+    ("alarm_clock", "n01_1", 3): ("WrongPose?",),
+    ("alarm_clock", "n01_2", 1): ("Context?", "Ambiguous?"),
+    ("bear", "n02_7", 1): (),
+    ("bear", "n02_7", 2): (),
+    ("bear", "n02_8", 1): (),
+}
+
+
+def write_sketchy(folder, *, test=("alarm_clock/n01_2.jpg", "bear/n02_7.jpg")):
+    """A small tree like the database's: discs, their outlines as sketches, two variants of each."""
+    columns = [*sources._KEYS, "Stroke_Count", *sources.FLAGS.values()]
+    table = [",".join(["CategoryID", *columns])]
+    for number, ((label, photo, sketch), flags) in enumerate(FLAGGED.items()):
+        shade = 40 * list(dict.fromkeys(key[1] for key in FLAGGED)).index(photo)
+        for variant, at in ((sources.VARIANT, 30), ("tx_000100000000", 40)):
+            page = np.full((64, 64, 3), (200, shade, 90), np.uint8)
+            cv2.circle(page, (at, 32), 12, (20, shade, 250), -1)
+            image.write(folder / "photo" / variant / label / f"{photo}.png", page)
+            page = np.full((64, 64, 3), 255, np.uint8)
+            cv2.circle(page, (at + number, 32), 12, (0, 0, 0), 2)
+            path = folder / "sketch" / variant / label / f"{photo}-{sketch}.png"
+            image.write(path, page)
+        marks = [str(int(column in flags)) for column in sources.FLAGS.values()]
+        table.append(",".join(["0", label.replace("_", " "), photo, str(sketch), "9", *marks]))
+    (folder / "info").mkdir(exist_ok=True)
+    (folder / "info" / "stats.csv").write_text("\n".join(table) + "\n")
+    if test:
+        (folder / "info" / "testset.txt").write_text("\n".join(test) + "\n")
+    return folder
+
+
+@pytest.fixture
+def sketchy(tmp_path):
+    return write_sketchy(tmp_path / "256x256")
+
+
+def test_sketches_come_with_their_photos_and_errors_do_not(sketchy, tmp_path, capsys):
+    out = tmp_path / "out.zip"
+    assert run("sketchy", sketchy, "--out", out) == 0
+    assert "1 flagged Error?" in capsys.readouterr().err
+    rows = read_table(out)
+    assert [row["name"] for row in rows] == [
+        f"{label}/{photo}-{sketch}"
+        for (label, photo, sketch), flags in FLAGGED.items()
+        if "Error?" not in flags
+    ]
+    assert list(rows[0]) == ["name", "color", "lines", "class", "group", "split", "source"]
+    for row in rows:
+        assert row["class"] == row["name"].partition("/")[0]
+        assert (row["split"] == "test") == (row["group"] in ("n01_2", "n02_7"))
+        lines = read_member(out, row["lines"])[..., 0]
+        assert lines.shape == (64, 64) and 0.02 < (lines < 128).mean() < 0.1
+    photos = {row["group"]: row["color"] for row in rows}
+    assert all(row["color"] == photos[row["group"]] for row in rows), "a photo lies there once"
+    assert read_member(out, photos["n02_8"])[32, 30].tolist() == [20, 120, 250]
+    samples = open_pictures(out, "test", size_px=32)
+    assert {one.label for one in samples} == {"alarm_clock", "bear"}
+    assert all(one.lines is not None for one in samples)
+
+
+def test_a_photo_is_in_one_split_with_and_without_testset(sketchy, tmp_path):
+    (sketchy / "info" / "testset.txt").unlink()
+    shares = ("--shares", 0.4, 0.3, 0.3)
+    assert run("sketchy", sketchy, *shares, "--out", tmp_path / "dealt.zip") == 0
+    write_sketchy(sketchy, test=("bear/n02_8.jpg",))
+    assert run("sketchy", sketchy, *shares, "--out", tmp_path / "given.zip") == 0
+    for name, wanted in (("dealt", set(SPLITS)), ("given", set(SPLITS))):
+        rows = read_table(tmp_path / f"{name}.zip")
+        pairs = {(row["group"], row["split"]) for row in rows}
+        assert len(pairs) == len({group for group, _ in pairs}) == 4
+        assert {split for _, split in pairs} == wanted
+    assert {row["group"] for row in rows if row["split"] == "test"} == {"n02_8"}
+
+
+def test_flags_variants_and_classes_are_chosen(sketchy, tmp_path):
+    names = ("error", "pose", "context", "ambiguous")
+    chosen = ("--photo-variant", "tx_000100000000", "--drop", *names)
+    assert run("sketchy", sketchy.parent, *chosen, "--info", sketchy / "info", "--out",
+               tmp_path / "a.zip") == 0  # fmt: skip
+    rows = read_table(tmp_path / "a.zip")
+    assert [row["name"] for row in rows] == [
+        f"{label}/{photo}-{sketch}"
+        for (label, photo, sketch), flags in FLAGGED.items()
+        if not flags
+    ]
+    photo, lines = (read_member(tmp_path / "a.zip", rows[0][part]) for part in ("color", "lines"))
+    columns = [np.nonzero(part)[1].mean() for part in (photo[..., 2] > 200, lines[..., 0] < 128)]
+    assert np.allclose(columns, (40, 30), atol=0.5)
+    assert run("sketchy", sketchy, "--classes", "bear", "--out", tmp_path / "b.zip") == 0
+    assert {row["class"] for row in read_table(tmp_path / "b.zip")} == {"bear"}
+
+
+def test_sketches_that_do_not_fit_are_named(sketchy, tmp_path, capsys):
+    image.write(sketchy / "sketch" / sources.VARIANT / "bear" / "n02_8-9.png", DOT)
+    (sketchy / "sketch" / sources.VARIANT / "bear" / "n02_7-2.png").unlink()
+    (sketchy / "photo" / sources.VARIANT / "alarm_clock" / "n01_2.png").unlink()
+    assert run("sketchy", sketchy, "--out", tmp_path / "out.zip") == 0
+    said = capsys.readouterr().err
+    assert "1 not in stats.csv" in said and "1 without their photo" in said
+    assert "1 sketches are missing:\n  bear/n02_7-2" in said
+    assert len(read_table(tmp_path / "out.zip")) == 4
+
+
+DOT = np.zeros((8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "options, spoil, sentence",
+    [
+        (("--sketch-variant", "tx_1"), None, "no sketch/tx_1; it has tx_000000000000, tx_0001"),
+        (("--classes", "bear", "cow"), None, "no class cow; its classes are alarm_clock, bear"),
+        (("--info", "nowhere"), None, "no stats.csv lies in 'nowhere'"),
+        ((), ("stats.csv", "Error?", "Oops"), "line 1: no columns Error?"),
+        ((), ("stats.csv", "0,bear,n02_8,1,9,0", "0,bear,n02_8,1,9,x"), "as Error?, got 'x'"),
+        ((), ("stats.csv", "0,bear,n02_8,1,9,0", "0,bear,n02_8,1,9"), "9 fields"),
+        ((), ("testset.txt", None, "\n"), "names no photos"),
+    ],
+)
+def test_what_is_wrong_with_a_tree_is_one_sentence(
+    sketchy, tmp_path, capsys, options, spoil, sentence
+):
+    if spoil:
+        path = sketchy / "info" / spoil[0]
+        path.write_text(path.read_text().replace(*spoil[1:]) if spoil[1] else spoil[2])
+    assert run("sketchy", sketchy, *options, "--out", tmp_path / "out.zip") == 2
+    assert sentence in capsys.readouterr().err and not (tmp_path / "out.zip").exists()
+
+
+def test_a_folder_without_sketches_is_no_database(faces, tmp_path, capsys):
+    assert run("sketchy", faces[0], "--out", tmp_path / "out.zip") == 2
+    assert "the Sketchy database's folders photo and sketch" in capsys.readouterr().err

@@ -39,6 +39,21 @@ Sets = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sketch:
+    """What a person drew.
+
+    Attributes:
+        lines: (H, W) uint8, ink 0, paper 255.
+        label: its class, where known.
+        name: the source and the path within it.
+    """
+
+    lines: np.ndarray
+    label: str | None
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """What a protocol scores and with what.
 
@@ -54,6 +69,7 @@ class Task:
         act: its actions: name and photos, and the action's controls.
         training: all training samples of that size, read when asked for.
         beside: other weights to compare with, by name, each as ``run``.
+        sketches: people's drawings.
     """
 
     run: Callable[..., Result]
@@ -67,6 +83,7 @@ class Task:
     act: Callable[..., Result] | None = None
     training: Sequence[Sample] = ()
     beside: Mapping[str, Callable[..., Result]] = field(default_factory=dict)
+    sketches: Sequence[Sketch] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
