@@ -141,8 +141,6 @@ def _add_method(commands: Any, method: type[Method]) -> None:
         if layer in start:
             text += f"; with INPUT: {_describe(start[layer])}"
         parser.add_argument(_option(layer), metavar="FILE", help=_escape(text))
-    if "label" in method.reads:
-        parser.add_argument("--label", help="what it shall be")
     for control in _find_controls(method):
         if control.name not in layers:
             _add_control(parser, control)
@@ -337,7 +335,6 @@ def _list_jobs(
     start: dict[str, Any],
 ) -> tuple[list[_Job], bool]:
     """Return what there is to paint, and whether it came from a folder."""
-    label = getattr(options, "label", None)
     layers = {layer: getattr(options, layer, None) for layer in LAYERS}
     layers = {layer: path for layer, path in layers.items() if path}
 
@@ -346,7 +343,7 @@ def _list_jobs(
         if _is_start(method, options, action):
             return method.start_from(photo, **start), photos
         if "photo" in method.reads:
-            return Drawing(photo=photo, label=label), photos
+            return Drawing(photo=photo), photos
         return Drawing(), (photo,)
 
     if options.input:
@@ -356,15 +353,13 @@ def _list_jobs(
         ]
         return jobs, Path(options.input).is_dir()
     if layers:
-        return _pair_layers(layers, label=label, photos=photos)
+        return _pair_layers(layers, photos=photos)
     if photos:
         return [_Job(name=action.name, read=lambda: (Drawing(), photos))], False
     raise S2IError(f"there is nothing to paint; see 'python -m s2i {method.name} --help'.")
 
 
-def _pair_layers(
-    layers: dict[str, str], *, label: str | None, photos: Photos
-) -> tuple[list[_Job], bool]:
+def _pair_layers(layers: dict[str, str], *, photos: Photos) -> tuple[list[_Job], bool]:
     """Return the drawings that the files and folders of ``layers`` make together."""
     folders = [layer for layer, path in layers.items() if Path(path).is_dir()]
     files = {layer: _list(path) for layer, path in layers.items()}
@@ -380,7 +375,7 @@ def _pair_layers(
             colors = image.read_layer(chosen["colors"])
             size = colors.shape[:2] if lines is None else lines.shape
             colors = image.resize_colors(colors, size)
-        return Drawing(lines=lines, colors=colors, label=label), photos
+        return Drawing(lines=lines, colors=colors), photos
 
     jobs = []
     for name in files[(folders or list(layers))[0]]:

@@ -17,6 +17,9 @@ from s2i import image
 from s2i.errors import S2IError
 from s2i.vectorize import Strokes
 
+GUESS = "guess"  # in place of a class: the method finds out itself
+MAX_LABEL_CHARS = 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
@@ -27,14 +30,12 @@ class Drawing:
         colors: (H, W, 4), alpha 255 where painted.
         photo: (H, W, 3).
         marks: (H, W), where the person said what belongs to the object: 255 yes, 0 no, 128 nothing.
-        label: the class that the person chose.
     """
 
     lines: np.ndarray | None = None
     colors: np.ndarray | None = None
     photo: np.ndarray | None = None
     marks: np.ndarray | None = None
-    label: str | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and types: a wrong one is a bug of the caller.
@@ -84,6 +85,8 @@ class Result:
         progress: how much of a stream is done, 0 to 1, where that is known.
         facts: one line about the pictures, like "seed 7 · step 3 of 50".
         curve: the loss after each step of a search, the start first; or none.
+        seeds: one a picture, where each has its own: with it the method makes that picture again.
+        guesses: classes and how sure the method is, 0 to 1, best first, where it chose one itself.
     """
 
     pictures: tuple[np.ndarray, ...]
@@ -94,6 +97,8 @@ class Result:
     progress: float | None = None
     facts: str = ""
     curve: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = ()
+    guesses: tuple[tuple[str, float], ...] = ()
 
 
 def last_of(result: Result | Iterator[Result]) -> Result:
@@ -114,13 +119,17 @@ def last_of(result: Result | Iterator[Result]) -> Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """One setting of a method: the page makes a component of it, the command line an option."""
+    """One setting of a method: the page makes a component of it, the command line an option.
+
+    ``flags`` are further names of that option: ``--class`` besides ``--label``, ``-n``.
+    """
 
     name: str
     default: Any
     label: str
     help: str
     advanced: bool = False
+    flags: tuple[str, ...] = ()
 
     def check(self, value: Any) -> Any:
         """Return ``value`` in the control's own type.
@@ -178,6 +187,28 @@ class Toggle(Control):
         if not isinstance(value, bool):
             raise S2IError(f"{self.name} must be on or off, got {value!r}.")
         return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label(Control):
+    """One of the classes that the weights know (``method.kwargs["classes"]``), or :data:`GUESS`.
+
+    Only the method can tell whether it knows a class: :meth:`Method.predict` refuses the others.
+    """
+
+    default: Any = GUESS
+
+    def check(self, value: Any) -> str:
+        """Return the class's name, stripped; see :meth:`Control.check`."""
+        name = value.strip() if isinstance(value, str) else ""
+        if not 0 < len(name) <= MAX_LABEL_CHARS:
+            given = repr(value)
+            given = given if len(given) <= MAX_LABEL_CHARS else f"{given[:MAX_LABEL_CHARS]}…"
+            raise S2IError(
+                f"{self.name} must be the name of a class, at most {MAX_LABEL_CHARS} characters, "
+                f"or '{GUESS}'; got {given}."
+            )
+        return name
 
 
 @dataclass(frozen=True, kw_only=True)
