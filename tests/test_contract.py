@@ -15,8 +15,11 @@ from s2i.methods.base import Drawing, check_values, last_of
 @pytest.fixture(scope="module", params=METHODS, ids=lambda method: method.name)
 def method(request):
     torch.manual_seed(0)
-    sizes = {"size_px": 32} if request.param.name == "contextual" else {}  # it paints many times
-    method = request.param(width=4, **sizes).eval()
+    own = {
+        "contextual": {"size_px": 32},  # it paints many times
+        "sketch2img": {"size_px": 32, "classes": ("cup", "hat", "key")},
+    }
+    method = request.param(width=4, **own.get(request.param.name, {})).eval()
     everything = SimpleNamespace(find_mask=lambda photo: np.ones(photo.shape[:2], np.float32))
     method.load_part = lambda name: everything
     return method

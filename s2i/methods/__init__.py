@@ -9,8 +9,16 @@ from s2i.methods.contextual import Contextual
 from s2i.methods.image2sketch import Image2Sketch, MaskNet
 from s2i.methods.pirec import Pirec
 from s2i.methods.pix2pix import Pix2pix
+from s2i.methods.sketch2img import Sketch2Img
 
-METHODS: tuple[type[Method], ...] = (Pirec, Autopainter, Pix2pix, Contextual, Image2Sketch)
+METHODS: tuple[type[Method], ...] = (
+    Pirec,
+    Autopainter,
+    Pix2pix,
+    Contextual,
+    Sketch2Img,
+    Image2Sketch,
+)
 PARTS: tuple[type[Method], ...] = (MaskNet,)  # these have weights and serve others, no tab
 
 

@@ -202,11 +202,9 @@ class Label(Control):
         """Return the class's name, stripped; see :meth:`Control.check`."""
         name = value.strip() if isinstance(value, str) else ""
         if not 0 < len(name) <= MAX_LABEL_CHARS:
-            given = repr(value)
-            given = given if len(given) <= MAX_LABEL_CHARS else f"{given[:MAX_LABEL_CHARS]}…"
             raise S2IError(
                 f"{self.name} must be the name of a class, at most {MAX_LABEL_CHARS} characters, "
-                f"or '{GUESS}'; got {given}."
+                f"or '{GUESS}'; got {value!r:.80}."
             )
         return name
 
