@@ -1124,6 +1124,7 @@ s2i.pad = {
   get isOnPhoto() { return onPhoto(); },
   get method() { return method; },
   get settled() { return seq === shownSeq && !isDirty && !isStreaming; },
+  methodOf: (name) => methods[name],
   readsPhoto: (name) => Boolean(methods[name]?.reads.includes('photo')),
   sourcesOf: (name) => (methods[name]?.reads.includes('photo')
     ? { photo: photo?.id, marks: urlOf('marks') } : { lines: urlOf('lines'), colors: urlOf('colors') }),
