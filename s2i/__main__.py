@@ -33,6 +33,7 @@ from s2i.methods.base import (
     Choice,
     Control,
     Drawing,
+    Label,
     Method,
     Slider,
     Toggle,
@@ -170,7 +171,9 @@ def _add_control(parser: argparse.ArgumentParser, control: Control) -> None:
         settings["metavar"] = "{" + ",".join(str(option) for option in control.options) + "}"
     elif isinstance(control, Slider):
         settings["metavar"] = f"{control.low:g}..{control.high:g}"
-    parser.add_argument(_option(control.name), **settings)
+    elif isinstance(control, Label):
+        settings["metavar"] = "CLASS"
+    parser.add_argument(_option(control.name), *control.flags, **settings)
 
 
 def _option(name: str) -> str:

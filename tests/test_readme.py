@@ -19,10 +19,11 @@ from s2i import image, weights
 from s2i.__main__ import main
 from s2i.methods import METHODS
 from s2i.methods.autopainter import Autopainter
-from s2i.methods.base import Choice, Control, Method, Slider
+from s2i.methods.base import GUESS, Choice, Control, Label, Method, Slider
 from s2i.methods.contextual import Contextual
 from s2i.methods.pirec import Pirec
 from s2i.methods.pix2pix import Pix2pix
+from s2i.methods.sketch2img import Sketch2Img
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
@@ -101,6 +102,7 @@ def desk(tmp_path, monkeypatch):
         "autopainter.cartoon": Autopainter(width=4, size_px=64),
         "pix2pix.fashion": Pix2pix(width=4, size_px=64),
         "contextual.faces": Contextual(width=4, latent=8, size_px=32),
+        "sketch2img.things": Sketch2Img(width=4, classes=["banana", "hat"]),
     }.items():
         run = weights.save(tmp_path / "ema.safetensors", method, metadata={})
         publish(run, name, license="CC0-1.0", data="nothing at all", size_px=128)
@@ -231,12 +233,15 @@ def write_row(where: str, control: Control) -> str:
             values = f"{control.low:g} to {control.high:g}"
         case Choice():
             values = ", ".join(str(value) for value in control.options)
+        case Label():
+            values = f"{GUESS}, a class"
         case _:
             values = "on, off"
     default = (
         {True: "on", False: "off"}[control.default] if values == "on, off" else control.default
     )
-    cells = (where, f"`{option(control)}`", control.label, values, default, control.help)
+    options = ", ".join(f"`{each}`" for each in (option(control), *control.flags))
+    cells = (where, options, control.label, values, default, control.help)
     return f"| {' | '.join(str(cell) for cell in cells)} |"
 
 

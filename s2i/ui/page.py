@@ -186,7 +186,7 @@ def _build_panel(
     method: type[Method], names: list[str], stage: Stage, pad: SketchPad, start_controls: gr.Row
 ) -> Panel:
     """Lay out one tab: weights, at most four controls, the rest under *more*."""
-    classes = _find_classes(names[0] if names else None)
+    known = _find_classes(names[0] if names else None)
     with gr.Tab(method.title, id=method.name, elem_id=f"tab-{method.name}") as tab:
         with gr.Row(elem_classes="controls"):
             choice = gr.Dropdown(
@@ -198,7 +198,7 @@ def _build_panel(
                 elem_classes=["control", "control-weights"],
             )
             shown = make_components(
-                tuple(one for one in method.controls if not one.advanced), classes
+                tuple(one for one in method.controls if not one.advanced), known
             )
             if "seed" in shown:  # it stays as it is until somebody asks for another
                 another = gr.Button(
@@ -208,7 +208,7 @@ def _build_panel(
         with gr.Accordion("more · about the weights", open=False, elem_classes="more"):
             with gr.Row(elem_classes="controls"):
                 hidden = make_components(
-                    tuple(one for one in method.controls if one.advanced), classes
+                    tuple(one for one in method.controls if one.advanced), known
                 )
             card = gr.HTML(_describe_weights(names[0] if names else None), elem_classes="card")
             panel_controls = {one.name: (shown | hidden)[one.name] for one in method.controls}
@@ -219,14 +219,15 @@ def _build_panel(
     tab.select(None, js=f"() => {{ window.s2i.pad?.setMethod('{method.name}') }}")
     tell = f"(name) => {{ window.s2i.start?.setWeights('{method.name}', name); return [name] }}"
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    labels = [panel_controls[one.name] for one in method.controls if isinstance(one, Label)]
-    if labels:  # with a class that the new weights know, and only then, there is something to paint
+    label = next((one.name for one in method.controls if isinstance(one, Label)), None)
+    if label:  # what is painted waits for the classes, so that none is asked for that is not there
+        classes = panel_controls[label]
         choice.change(
-            _show_weights, [choice, *labels], [card, *labels], **quiet,
+            _show_weights, [choice, classes], [card, classes], **quiet,
+            js=f"(name, own) => [name, s2i.start?.valueOf('{method.name}', '{label}') ?? own]",
         ).then(None, choice, js=tell)  # fmt: skip
         if not all(map(_find_classes, names)):  # they are known once the weights were downloaded
-            for label in labels:
-                label.focus(_show_classes, [choice, label], label, **quiet)
+            classes.focus(_show_classes, [choice, classes], classes, **quiet)
     else:
         choice.change(_describe_weights, choice, card, js=tell, **quiet)
     for name, component in panel_controls.items():
@@ -599,9 +600,9 @@ def _show_classes(name: Any, chosen: Any) -> dict[str, Any]:
     return gr.update(choices=choices, value=chosen if is_known else GUESS)
 
 
-def _show_weights(name: Any, *chosen: Any) -> list[Any]:
-    """Return a weight's card and the updates of the class lists, where these were chosen."""
-    return [_describe_weights(name), *(_show_classes(name, label) for label in chosen)]
+def _show_weights(name: Any, label: Any) -> tuple[str, dict[str, Any]]:
+    """Return a weight's card and its class list's update, where ``label`` was chosen so far."""
+    return _describe_weights(name), _show_classes(name, label)
 
 
 def _describe_weights(name: str | None) -> str:

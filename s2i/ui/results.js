@@ -6,7 +6,7 @@ const frame = find('.frame'), ghost = find('.ghost'), strip = find('.strip');
 let shown = null; // the last result with a picture
 let newest = null; // what the server said last, an error perhaps
 let isGhostOn = false, isStripKept = false;
-const REPLAY_MS = 4000;
+const REPLAY_MS = 4000, CAPTION_PX = 26;
 
 function download(href, name) {
   const link = document.createElement('a');
@@ -100,14 +100,14 @@ function useColors(layer) {
 function showGuesses({ guesses = [], method }) {
   const list = find('.guesses'), { label } = s2i.pad?.methodOf(method) ?? {};
   list.hidden = !guesses.length;
-  list.replaceChildren(guesses.length ? 'guessed ' : '', ...guesses.map(([name, share]) => {
+  list.replaceChildren(guesses.length ? 'guessed' : '', ...guesses.flatMap(([name, share]) => {
     const button = document.createElement('button');
     button.type = 'button';
     button.textContent = `${name} ${Math.round(100 * share)} %`;
     button.title = `Take ${name}`;
     button.disabled = !label;
     button.addEventListener('click', () => s2i.start.setControl(method, label, name));
-    return button;
+    return [' ', button];
   }));
 }
 
@@ -125,7 +125,7 @@ let items = [], selected = 0; // of the strip, and which of them is on the stage
 
 // The strip of one stream is renewed in place: whoever looks at its third picture goes on doing so.
 // Pictures with seeds of their own are a grid, until somebody looks at one of them.
-function showStrip({ pictures = [], captions = [], colors = [], seeds = [], gif, method }, { isSame }) {
+function showStrip({ pictures = [], captions = [], colors = [], seeds = [], gif, method, locked }, { isSame }) {
   strip.hidden = pictures.length < 2 && !gif && !colors.length;
   const next = strip.hidden ? [] : pictures.map((source, i) => (
     { source, caption: captions[i] ?? `picture ${i + 1}`, colors: colors[i], seed: seeds[i] }));
@@ -147,13 +147,23 @@ function showStrip({ pictures = [], captions = [], colors = [], seeds = [], gif,
   });
   const isGrid = items.some(isSown);
   element.classList.toggle('has-grid', isGrid);
-  element.classList.toggle('can-vary', isGrid && unlockedOf(method) !== null);
-  const columns = Math.ceil(Math.sqrt(items.length));
-  strip.style.setProperty('--columns', columns);
-  strip.style.setProperty('--rows', Math.ceil(items.length / columns));
+  element.classList.toggle('can-vary', isGrid && unlockedOf(method) !== null && locked === undefined);
   if (!isRenewed) showGrid(isGrid);
+  arrange();
   showSelected();
 }
+
+// The pictures of a grid get as large as the room allows.
+function arrange() {
+  const { clientWidth: width, clientHeight: height } = find('.view'), count = items.length;
+  const rowsOf = (columns) => Math.ceil(count / columns);
+  const sideOf = (columns) => Math.min(width / columns, height / rowsOf(columns) - CAPTION_PX);
+  let best = 1;
+  for (let columns = 2; columns <= count; columns++) if (sideOf(columns) > sideOf(best)) best = columns;
+  strip.style.setProperty('--columns', best);
+  strip.style.setProperty('--rows', rowsOf(best));
+}
+new ResizeObserver(arrange).observe(find('.view'));
 
 const isSown = (item) => item.seed !== undefined;
 

@@ -40,6 +40,7 @@ class Stage(gr.HTML):
             shown=shown,
             **kwargs,
         )
+        self.shown = shown  # as the pad's cmd
 
 
 class Session(gr.HTML):

@@ -209,7 +209,9 @@ class Breed(Method):
         seeds = tuple(range(seed, seed + count))
         pictures = []
         for own in seeds:
-            picture = np.full((*drawing.size, 3), (red, 5 * own % 256, (10 + 10 * locked) % 256), np.uint8)
+            picture = np.full(
+                (*drawing.size, 3), (red, 5 * own % 256, (10 + 10 * locked) % 256), np.uint8
+            )
             picture[drawing.lines < 128] = 0
             pictures.append(picture)
         return Result(
