@@ -25,7 +25,7 @@ ROWS = (
         "train.scenes",
         "train.publish",
     ),
-    ("train.data", "train.losses"),
+    ("train.data", "train.losses", "train.posterior"),
     ("train.engine", "train.protocols", "train.protocols.base"),
     ("train.*", "train.protocols.*"),
     ("train.prepare", "train.evaluate"),

@@ -44,21 +44,21 @@ from torch.func import functional_call
 
 from s2i import image, metrics
 from s2i.edges import find_lines, xdog
+from s2i.layers import split_moments
 from s2i.methods.contextual import (
     Contextual,
-    VectorEncoder,
     halves,
     join,
     match_lines,
     match_photo,
     shrink_lines,
-    split_moments,
     to_ink,
 )
 from train import engine, hands
 from train.data import Drawings, Pictures, augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
 from train.losses import GAN, Perceptual, r1_penalty
+from train.posterior import Posterior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,46 +140,6 @@ def draw_by_hand(
     return drawn
 
 
-class Posterior(VectorEncoder):
-    """Reads which numbers may have made a pair: a normal distribution, whitened over the data.
-
-    The layers say means and deviations. These are moved, turned and scaled as their running mean
-    and covariance ask, so that the numbers of all pairs together have mean 0 and covariance 1, as
-    random ones have: what is painted from random numbers is then like what the posterior reads.
-    """
-
-    momentum, least = 0.005, 1e-3
-
-    def __init__(self, *, latent: int, width: int, size_px: int) -> None:
-        """Build for pairs of 1 + 3 channels and ``size_px``, a multiple of 16."""
-        super().__init__(channels=4, out=2 * latent, width=width, size_px=size_px)
-        self.register_buffer("mean", torch.zeros(latent))
-        self.register_buffer("covariance", torch.eye(latent))
-
-    def forward(self, pair: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, 4, S, S) -> mean (N, L), spread (N, L, L), KL to the prior in nats a number (N,).
-
-        A draw is mean + e @ spread for normal e.
-        """
-        mean, deviation = split_moments(super().forward(pair))
-        with torch.autocast(pair.device.type, enabled=False):
-            if self.training:
-                self._observe(mean.detach() + deviation.detach() * torch.randn_like(mean))
-            values, vectors = torch.linalg.eigh(self.covariance)
-            values = values.clamp(min=self.least)
-            whiten = vectors * values.rsqrt() @ vectors.T
-            mean, spread = (mean - self.mean) @ whiten, deviation[:, :, None] * whiten
-            volume = deviation.log().sum(1) - values.log().sum() / 2
-            size = mean.square().sum(1) + spread.square().sum((1, 2)) - mean.shape[1]
-            return mean, spread, (size / 2 - volume) / mean.shape[1]
-
-    @torch.no_grad()
-    def _observe(self, z: Tensor) -> None:
-        away = z - self.mean
-        self.mean.lerp_(z.mean(0), self.momentum)
-        self.covariance.lerp_(away.T @ away / len(z), self.momentum)
-
-
 class ContextualTrainer(engine.Trainer):
     """Networks, phase and losses of Contextual GAN."""
 
@@ -201,7 +161,7 @@ class ContextualTrainer(engine.Trainer):
         critic = Turn("critic")
         if config.posterior:
             self.networks["posterior"] = Posterior(
-                latent=config.latent, width=config.width, size_px=config.size_px
+                channels=4, latent=config.latent, width=config.width, size_px=config.size_px
             )
             turns = (Turn("generator", also=("posterior", "encoder")), critic)
         else:  # the original: the critic, then the generator twice, on the same numbers

@@ -195,6 +195,102 @@ def bend(lines: np.ndarray, rng: np.random.Generator, *, amount_px: float) -> np
     )
 
 
+def misshape(
+    lines: np.ndarray, rng: np.random.Generator, *, amount: float = 1.0, flips: bool = False
+) -> np.ndarray:
+    """Give a drawing wrong proportions: stretched, tilted, smoothly bent, its ink where it was.
+
+    The box around the ink keeps its middle and its longer side. (H, W), ink 0 -> (H, W), lines of
+    some 3 px that are to be thinned. ``amount`` 1 stretches by a seventh, tilts by 5 degrees and
+    moves points by 4 % of the side, each on average; ``flips`` mirrors half of the drawings.
+    """
+    height, width = lines.shape
+    ink = cv2.dilate((lines < 128).astype(np.uint8), np.ones((3, 3), np.uint8)) * 255
+    box = cv2.boundingRect(ink)
+    if not box[2]:
+        return lines.copy()
+    middle = np.array([box[0] + (box[2] - 1) / 2, box[1] + (box[3] - 1) / 2])
+    stretch, angle = np.exp(amount * rng.normal(0, 0.07) * np.array([1, -1])), rng.normal(0, 5)
+    turn = cv2.getRotationMatrix2D((0, 0), amount * angle, 1.0)[:, :2]
+    matrix = turn @ np.array([[1, amount * rng.normal(0, 0.06)], [0, 1]]) * stretch
+    if flips and rng.random() < 0.5:
+        matrix[:, 0] *= -1
+    reach = 0.05 * amount * max(box[2:])
+    knots = int(rng.integers(3, 6))
+    ys, xs = np.mgrid[:height, :width].astype(np.float32)
+    maps = []
+    for row, center in zip(matrix, middle, strict=True):
+        field = rng.normal(center, reach, (knots, knots)).astype(np.float32)
+        field = cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
+        across, down = (float(factor) for factor in row)
+        field += across * (xs - float(middle[0])) + down * (ys - float(middle[1]))
+        maps.append(field)
+    bent = cv2.remap(ink, *maps, cv2.INTER_LINEAR)
+    return 255 - fit_ink(bent, box)
+
+
+def fit_ink(ink: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+    """Move and scale ink (H, W), 255 on paper 0, to the middle and longer side of a box.
+
+    The box is (x, y, width, height), as cv2.boundingRect returns it; aspects stay.
+    """
+    x, y, width, height = cv2.boundingRect((ink >= 128).astype(np.uint8))
+    if not width:
+        return ink
+    zoom = max(box[2:]) / max(width, height)
+    shift = [
+        box[at] + (box[at + 2] - 1) / 2 - zoom * (start + (length - 1) / 2)
+        for at, (start, length) in enumerate(((x, width), (y, height)))
+    ]
+    matrix = np.float64([[zoom, 0, shift[0]], [0, zoom, shift[1]]])
+    return cv2.warpAffine(ink, matrix, ink.shape[::-1])
+
+
+def outline(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw the outline of a mask (H, W), 255 inside, from few points: (H, W), ink 0, 1 px.
+
+    Every few pixels there is a point, beside the true place by up to 1.5 px, with a smooth line or
+    with straight ones between them.
+    """
+    height, width = mask.shape
+    scale = min(height, width) / 128
+    lines = np.full((height, width), 255, np.uint8)
+    contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    longest = max((len(each) for each in contours), default=0)
+    step, off = max(1, round(rng.uniform(2, 9) * scale)), rng.uniform(0, 1.5) * scale
+    is_smooth = rng.random() < 0.75
+    for contour in contours:
+        if len(contour) < max(4 * step, 0.15 * longest):
+            continue
+        points = contour[int(rng.integers(step)) :: step, 0].astype(np.float64)
+        points += rng.uniform(-off, off, points.shape)
+        for _ in range(2 * is_smooth):  # corners are cut, Chaikin 1974
+            after = np.roll(points, -1, axis=0)
+            points = np.stack([0.75 * points + 0.25 * after, 0.25 * points + 0.75 * after], 1)
+            points = points.reshape(-1, 2)
+        cv2.polylines(lines, [np.rint(16 * points).astype(np.int32)], True, 0, 1, cv2.LINE_8, 4)
+    return lines
+
+
+def break_lines(
+    lines: np.ndarray, rng: np.random.Generator, *, gaps: int, shortest_px: float = 0.0
+) -> np.ndarray:
+    """Leave gaps in a drawing's lines, and its short pieces out: (H, W), ink 0 -> (H, W)."""
+    scale = min(lines.shape) / 128
+    broken = lines.copy()
+    if shortest_px:
+        ink = (lines < 128).astype(np.uint8)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+        is_short = stats[:, cv2.CC_STAT_AREA] < shortest_px * scale
+        is_short[0] = False
+        broken[is_short[labels]] = 255
+    y, x = np.nonzero(broken < 128)
+    for at in rng.integers(len(y), size=gaps) if len(y) else ():
+        radius = round(rng.uniform(1, 4) * scale)
+        cv2.circle(broken, (int(x[at]), int(y[at])), radius, 255, -1)
+    return broken
+
+
 def jitter(lines: np.ndarray, rng: np.random.Generator, *, amount_px: float) -> np.ndarray:
     """Move every connected piece of ink in lines (H, W) on its own, up to ``amount_px`` each way.
 

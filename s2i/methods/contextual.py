@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from s2i import image
 from s2i.edges import xdog
 from s2i.errors import S2IError
-from s2i.layers import Upsample, make_norm
+from s2i.layers import Upsample, VectorEncoder, make_norm, split_moments
 from s2i.methods.base import (
     Action,
     Choice,
@@ -170,37 +170,6 @@ class StyleGenerator(nn.Module):
         return self.out(self.unfold(x))
 
 
-class VectorEncoder(nn.Module):
-    """A square picture to a vector: folded to half its size, three halvings, a linear layer.
-
-    The encoder of drawings is one (952,672 parameters at width 32: 1 channel to mean and
-    log-variance of 128 numbers), the critic of pairs another without norms (432,993).
-    """
-
-    def __init__(
-        self, *, channels: int, out: int, width: int = 32, size_px: int = 64, has_norm: bool = True
-    ) -> None:
-        """Build for (N, channels, S, S), ``size_px`` a multiple of 16."""
-        super().__init__()
-        w = width
-        stages: list[nn.Module] = [nn.PixelUnshuffle(2), nn.Conv2d(4 * channels, w, 3, padding=1)]
-        for before, after in pairwise((w, 2 * w, 4 * w, 4 * w)):
-            stages.append(nn.LeakyReLU(0.2, inplace=True))
-            stages.append(nn.Conv2d(before, after, 4, stride=2, padding=1))
-            if has_norm:
-                stages.append(make_norm("group", after))
-        last = nn.Linear(4 * w * (size_px // 16) ** 2, out)
-        self.stages = nn.Sequential(*stages, nn.LeakyReLU(0.2), nn.Flatten(), last)
-        for layer in self.stages:
-            if isinstance(layer, nn.Conv2d | nn.Linear):  # without norms signals would fade
-                nn.init.kaiming_normal_(layer.weight, a=0.2)
-                nn.init.zeros_(layer.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, S, S) -> (N, out)."""
-        return self.stages(x)
-
-
 # -- pairs -----------------------------------------------------------------------------------------
 
 
@@ -227,12 +196,6 @@ def to_ink(sketch: Tensor) -> Tensor:
     if sketch.shape[1] == 3:
         sketch = (sketch * sketch.new_tensor(LUMINANCE)[:, None, None]).sum(1, keepdim=True)
     return (1 - sketch) / 2
-
-
-def split_moments(moments: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation, (N, latent) each, from an encoder's (N, 2 latent)."""
-    mean, log_variance = moments.float().chunk(2, dim=1)
-    return mean, (log_variance.clamp(-6, 2) / 2).exp()
 
 
 # -- losses, one number a picture ------------------------------------------------------------------

@@ -17,6 +17,7 @@ The paper's generators are the presets ``paper``, ``paper_conditional`` and ``pa
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -65,21 +66,18 @@ class ConditionalNorm(nn.Module):
         self.of_noise = nn.Linear(latent, 2 * channels) if latent else None
         if self.of_noise is not None:
             nn.init.zeros_(self.of_noise.bias)
+            nn.init.constant_(self.of_noise.bias[:channels], 0.0 if classes else 1.0)
 
     def forward(self, x: Tensor, label: Tensor, z: Tensor | None) -> Tensor:
         """(N, C, H, W), labels (N,), z (N, latent) -> (N, C, H, W)."""
         x = self.norm(x)
         if self.of_class is None and self.of_noise is None:
             return x
-        scale = shift = 0.0
-        if self.of_class is not None:
-            scale, shift = self.of_class(label)[:, :, None, None].chunk(2, dim=1)
-        else:
-            scale = 1.0
+        both = 0.0 if self.of_class is None else self.of_class(label)
         if self.of_noise is not None:
-            more, moved = self.of_noise(z)[:, :, None, None].chunk(2, dim=1)
-            scale, shift = scale + more, shift + moved
-        return x * scale + shift
+            both = both + self.of_noise(z)
+        scale, shift = both[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))
 
 
 class MaskedUnit(nn.Module):
@@ -144,7 +142,7 @@ class MaskedUnit(nn.Module):
         project = normed(self.norm_project, self.project(x))
         if self.projects:
             project = F.leaky_relu(project, self.slope)
-        return torch.lerp(project, update, gate)
+        return torch.lerp(project, update, gate.to(update.dtype))
 
 
 class PlainUnit(nn.Module):
@@ -362,7 +360,7 @@ def read_sketch(lines: np.ndarray, size_px: int) -> tuple[np.ndarray, Frame]:
 def place(picture: np.ndarray, frame: Frame, size: tuple[int, int]) -> np.ndarray:
     """Put a picture (S, S, 3) at ``frame`` of a page of ``size``; its rim fills the rest.
 
-    Bicubic. Beside the picture its rim goes on, and soon becomes the rim's mean colour.
+    Bicubic; see :func:`continue_rim`.
     """
     side = min(picture.shape[0], max(1, round(frame.side)))
     scale = side / frame.side
@@ -377,7 +375,7 @@ def place(picture: np.ndarray, frame: Frame, size: tuple[int, int]) -> np.ndarra
             width - frame.left - frame.side,
         )
     ]
-    wide = _continue_rim(small, margins) if any(m > 1 for m in margins) else small
+    wide = continue_rim(small, margins) if any(m > 1 for m in margins) else small
     if wide is small:
         margins = [0] * 4
     # page pixel centers to those of the wide picture
@@ -396,24 +394,40 @@ def place(picture: np.ndarray, frame: Frame, size: tuple[int, int]) -> np.ndarra
     )
 
 
-def _continue_rim(picture: np.ndarray, margins: Sequence[int]) -> np.ndarray:
-    """Return a picture with margins (top, bottom, left, right) that go on as its rim does."""
+def continue_rim(picture: np.ndarray, margins: Sequence[int]) -> np.ndarray:
+    """Return a picture (S, S, 3) with margins (top, bottom, left, right) that its rim fills.
+
+    Beside the picture its rim goes on, and soon becomes the rim's median color.
+    """
     side = picture.shape[0]
     rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    mean = np.median(rim, axis=0).astype(np.float32)
-    soft = cv2.GaussianBlur(picture, (0, 0), max(0.5, side / 12), borderType=cv2.BORDER_REPLICATE)
+    median = np.median(rim, axis=0).astype(np.float32)
+    soft, sigma_px = picture.copy(), max(0.5, side / 10)
+    for row in (0, -1):
+        soft[row] = cv2.GaussianBlur(picture[row][None], (0, 0), sigma_px)[0]
+    for column in (0, -1):
+        soft[:, column] = cv2.GaussianBlur(soft[:, column][None], (0, 0), sigma_px)[0]
     near, far = (
         cv2.copyMakeBorder(layer, *margins, cv2.BORDER_REPLICATE).astype(np.float32)
         for layer in (picture, soft)
     )
+    of_near, of_far = _fade(side, tuple(margins))
+    far = (far - median) * of_far + median
+    return np.rint((near - far) * of_near + far).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=32)
+def _fade(side: int, margins: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return how much of a rim and of its blur is left beside a picture, 1 on it: (H, W, 1)."""
     rows, columns = (
-        np.maximum(0, np.maximum(before - np.arange(total), np.arange(total) - before - side + 1))
-        for before, total in ((margins[0], near.shape[0]), (margins[2], near.shape[1]))
+        np.maximum(0, np.maximum(before - at, at - before - side + 1))
+        for before, at in (
+            (margins[0], np.arange(side + margins[0] + margins[1])),
+            (margins[2], np.arange(side + margins[2] + margins[3])),
+        )
     )
     distance = np.hypot(rows[:, None], columns)[..., None].astype(np.float32) / side
-    beyond = mean + np.exp(-distance / 0.3) * (far - mean)
-    filled = beyond + np.exp(-distance / 0.04) * (near - beyond)
-    return np.rint(filled).astype(np.uint8)
+    return np.exp(-distance / 0.04), np.exp(-distance / 0.2)
 
 
 # -- the method ------------------------------------------------------------------------------------

@@ -19,12 +19,12 @@ from train.contextual import (
     ContextualConfig,
     ContextualTrainer,
     Draws,
-    Posterior,
     disturb,
     draw_by_hand,
 )
 from train.data import Drawings
 from train.engine import Turn
+from train.posterior import Posterior
 
 TINY = {
     "size_px": 32,
@@ -59,7 +59,7 @@ def batch_of(trainer, count=4):
 
 def test_what_the_posterior_reads_lies_where_random_numbers_lie():
     torch.manual_seed(0)
-    posterior = Posterior(latent=5, width=4, size_px=32)
+    posterior = Posterior(channels=4, latent=5, width=4, size_px=32)
     pairs = torch.rand(64, 4, 32, 32) * torch.rand(64, 4, 1, 1) * 2 - 1
 
     def draw():
@@ -82,10 +82,10 @@ def test_what_the_posterior_reads_lies_where_random_numbers_lie():
 
 def test_the_divergence_is_that_of_normal_distributions():
     torch.manual_seed(1)
-    posterior = Posterior(latent=3, width=4, size_px=32).eval()
+    posterior = Posterior(channels=4, latent=3, width=4, size_px=32).eval()
     root = torch.randn(3, 3)
     posterior.covariance.copy_(root @ root.T + 0.1 * torch.eye(3))
-    posterior.mean.copy_(torch.randn(3))
+    posterior.mean.copy_(torch.randn(1, 3))
     mean, spread, divergence = posterior(torch.rand(4, 4, 32, 32) * 2 - 1)
     own = MultivariateNormal(mean, spread.transpose(1, 2) @ spread)
     prior = MultivariateNormal(torch.zeros(3), torch.eye(3))
