@@ -215,7 +215,8 @@ def find_classes(name: str) -> tuple[str, ...]:
         classes = json.loads(read_metadata(head)["kwargs"]).get("classes")
     except (OSError, ValueError, KeyError, AttributeError, RecursionError):
         return ()
-    return tuple(one for one in classes or () if isinstance(one, str))
+    classes = classes if isinstance(classes, list) else []
+    return tuple(one for one in classes if isinstance(one, str))
 
 
 def weights_folder() -> Path:
