@@ -118,7 +118,10 @@ function showVarying({ locked }) {
 }
 
 const unlockedOf = (method) => s2i.pad?.methodOf(method)?.unlocked ?? null;
-const vary = (seed) => s2i.start.setControl(shown.method, 'locked', seed);
+function vary(seed) {
+  strip.children[selected]?.firstElementChild.focus({ preventScroll: true }); // the button goes away
+  s2i.start.setControl(shown.method, 'locked', seed);
+}
 
 const kindOf = (source) => source.slice(11, source.indexOf(';')); // png, jpeg, gif
 let items = [], selected = 0; // of the strip, and which of them is on the stage

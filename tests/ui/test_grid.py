@@ -184,7 +184,7 @@ def test_a_class_is_chosen_by_typing_and_a_guess_by_a_click(person):
     person.draw()
     assert person.list_classes() == ["guess", "apple", "pear", "plum"]
     assert person.get("guesses").inner_text() == "guessed apple 83 % pear 17 %"
-    person.choose_class("pl")
+    person.choose_class("plu")
     assert person.class_now() == "plum"
     assert person.get("guesses").is_hidden() and person.get("facts").inner_text() == "plum"
     assert person.grid()[0][0] == 120
