@@ -271,7 +271,7 @@ def thin_lines(lines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     ink = np.where(lines <= 255 - _INK_THRESHOLD, np.uint8(255), np.uint8(0))
     if (height, width) != tuple(size):
         # A line as wide as one new pixel covers half of a new pixel wherever it lies.
-        grow = max(1, round(height / size[0])), max(1, round(width / size[1]))
+        grow = math.ceil(height / size[0]), math.ceil(width / size[1])
         ink = cv2.dilate(ink, np.ones(grow, np.uint8))
         is_shrinking = size[0] * size[1] < height * width
         method = cv2.INTER_AREA if is_shrinking else cv2.INTER_LINEAR

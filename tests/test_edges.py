@@ -310,3 +310,11 @@ def test_lines_are_drawn_anew_in_one_width():
     cv2.circle(page, (40, 30), 20, 0, -1)
     clean = clean_lines(page, width_px=2)
     assert (clean[24:37, 34:47] == 255).all() and clean[30, 18:24].min() == 0, "areas get a rim"
+
+
+@pytest.mark.parametrize("side", [65, 76, 85, 100, 131, 160])
+def test_thin_lines_survive_shrinking_by_any_factor(side):
+    for at in range(20, 30):
+        page = np.full((side, side), 255, np.uint8)
+        page[at] = 0
+        assert (edges.thin_lines(page, (64, 64)) == 0).any(axis=0).all()
