@@ -13,9 +13,13 @@ from PIL import Image
 from test_page import FORGET, Person
 
 from s2i import weights
+from s2i.methods.sketch2img import Sketch2Img
 from s2i.ui import page
 
 pytestmark = pytest.mark.browser
+METHODS = (fakes.Breed, fakes.Outline, Sketch2Img)
+TINY = {"classes": ["banana", "hat", "bell pepper"], "width": 4, "size_px": 32}
+WEIGHTS = fakes.BREEDS | {"sketch2img.tiny": (Sketch2Img, TINY)}
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +27,10 @@ def breed_site(zoo, tmp_path_factory):
     """Serve the page with methods whose pictures have seeds; its address."""
     folder = tmp_path_factory.mktemp("breeds")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("s2i.methods.METHODS", (fakes.Breed, fakes.Outline))
-        patch.setattr(page, "METHODS", (fakes.Breed, fakes.Outline))
+        patch.setattr("s2i.methods.METHODS", METHODS)
+        patch.setattr(page, "METHODS", METHODS)
         patch.setattr(page, "EXAMPLES", folder / "none")
-        patch.setenv("S2I_MANIFEST", str(fakes.write_zoo(folder, weights.save, fakes.BREEDS)))
+        patch.setenv("S2I_MANIFEST", str(fakes.write_zoo(folder, weights.save, WEIGHTS)))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -68,8 +72,8 @@ class Breeder(Person):
         self.stroke([(100, y), (400, y + 20)])
         self.settle()
 
-    def choose_class(self, text):
-        field = self.page.locator("#tab-breed .control-label input")
+    def choose_class(self, text, method="breed"):
+        field = self.page.locator(f"#tab-{method} .control-label input")
         field.click()
         field.fill(text)
         field.press("Enter")
@@ -240,8 +244,7 @@ def test_a_class_that_is_not_there_is_one_sentence(person):
     person.draw(300)
     text = person.get("sentence").inner_text()
     assert text == "There is no class 'unicorn'; there are: apple, pear, plum."
-    assert person.get("picture").get_attribute("src")
-    assert before
+    assert person.grid() == before  # the older pictures stay, dimmed
 
 
 def test_other_methods_have_no_grid(person):
@@ -252,3 +255,21 @@ def test_other_methods_have_no_grid(person):
     assert person.get("strip").is_hidden() and not person.is_grid()
     for testid in ("save-each", "vary-this", "grid", "varying", "guesses"):
         assert person.get(testid).is_hidden(), testid
+
+
+def test_sketch2img_guesses_takes_a_class_and_varies(person):
+    person.page.get_by_role("tab", name="Sketch2Img").click()
+    person.page.wait_for_function("/nothing is drawn/.test(document.body.innerText)")
+    person.draw()
+    assert list(person.grid()) == list(range(9))
+    guesses = person.get("guesses").inner_text()
+    assert all(name in guesses for name in TINY["classes"]) and guesses.count(" %") == 3
+    sources = person.get("strip").locator("img")
+    assert len({sources.nth(i).get_attribute("src") for i in range(9)}) == 9
+    person.choose_class("bell", "sketch2img")
+    assert person.get("facts").inner_text() == "bell pepper"
+    person.page.get_by_role("button", name="Vary seed 2: more like this one").click()
+    person.page.wait_for_function("/varying seed 2/.test(document.body.innerText)")
+    person.settle()
+    assert list(person.grid())[:3] == [2, 0, 1]
+    assert person.get("facts").inner_text() == "bell pepper"
