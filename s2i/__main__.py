@@ -33,6 +33,7 @@ from s2i.methods.base import (
     Choice,
     Control,
     Drawing,
+    Label,
     Method,
     Slider,
     Toggle,
@@ -141,8 +142,6 @@ def _add_method(commands: Any, method: type[Method]) -> None:
         if layer in start:
             text += f"; with INPUT: {_describe(start[layer])}"
         parser.add_argument(_option(layer), metavar="FILE", help=_escape(text))
-    if "label" in method.reads:
-        parser.add_argument("--label", help="what it shall be")
     for control in _find_controls(method):
         if control.name not in layers:
             _add_control(parser, control)
@@ -172,7 +171,9 @@ def _add_control(parser: argparse.ArgumentParser, control: Control) -> None:
         settings["metavar"] = "{" + ",".join(str(option) for option in control.options) + "}"
     elif isinstance(control, Slider):
         settings["metavar"] = f"{control.low:g}..{control.high:g}"
-    parser.add_argument(_option(control.name), **settings)
+    elif isinstance(control, Label):
+        settings["metavar"] = "CLASS"
+    parser.add_argument(_option(control.name), *control.flags, **settings)
 
 
 def _option(name: str) -> str:
@@ -337,7 +338,6 @@ def _list_jobs(
     start: dict[str, Any],
 ) -> tuple[list[_Job], bool]:
     """Return what there is to paint, and whether it came from a folder."""
-    label = getattr(options, "label", None)
     layers = {layer: getattr(options, layer, None) for layer in LAYERS}
     layers = {layer: path for layer, path in layers.items() if path}
 
@@ -346,7 +346,7 @@ def _list_jobs(
         if _is_start(method, options, action):
             return method.start_from(photo, **start), photos
         if "photo" in method.reads:
-            return Drawing(photo=photo, label=label), photos
+            return Drawing(photo=photo), photos
         return Drawing(), (photo,)
 
     if options.input:
@@ -356,15 +356,13 @@ def _list_jobs(
         ]
         return jobs, Path(options.input).is_dir()
     if layers:
-        return _pair_layers(layers, label=label, photos=photos)
+        return _pair_layers(layers, photos=photos)
     if photos:
         return [_Job(name=action.name, read=lambda: (Drawing(), photos))], False
     raise S2IError(f"there is nothing to paint; see 'python -m s2i {method.name} --help'.")
 
 
-def _pair_layers(
-    layers: dict[str, str], *, label: str | None, photos: Photos
-) -> tuple[list[_Job], bool]:
+def _pair_layers(layers: dict[str, str], *, photos: Photos) -> tuple[list[_Job], bool]:
     """Return the drawings that the files and folders of ``layers`` make together."""
     folders = [layer for layer, path in layers.items() if Path(path).is_dir()]
     files = {layer: _list(path) for layer, path in layers.items()}
@@ -380,7 +378,7 @@ def _pair_layers(
             colors = image.read_layer(chosen["colors"])
             size = colors.shape[:2] if lines is None else lines.shape
             colors = image.resize_colors(colors, size)
-        return Drawing(lines=lines, colors=colors, label=label), photos
+        return Drawing(lines=lines, colors=colors), photos
 
     jobs = []
     for name in files[(folders or list(layers))[0]]:

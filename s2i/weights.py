@@ -38,6 +38,7 @@ from s2i.methods.base import Method
 
 NAME_PATTERN = re.compile(r"[a-z0-9_]+\.[a-z0-9_-]+")
 MAX_LOADED = 8
+MAX_HEADER_BYTES = 1 << 20
 HUB_TIMEOUT_SECONDS = 10
 
 Progress = Callable[[int, int], None]
@@ -193,6 +194,29 @@ def find_local(entry: Entry) -> tuple[str, Path] | None:
         if isinstance(cached, str):
             return "cache", Path(cached)
     return None
+
+
+def find_classes(name: str) -> tuple[str, ...]:
+    """Return the classes that the weight ``name`` knows; none where it has none or is not here yet.
+
+    They come from the header of the local copy, which is checked only when it is loaded: good for
+    a list to choose from, no more.
+
+    Raises:
+        S2IError: there is no such weight.
+    """
+    found = find_local(find(name))
+    if found is None:
+        return ()
+    try:
+        with found[1].open("rb") as file:
+            head = file.read(8)
+            head += file.read(min(int.from_bytes(head, "little"), MAX_HEADER_BYTES))
+        classes = json.loads(read_metadata(head)["kwargs"]).get("classes")
+    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
+        return ()
+    classes = classes if isinstance(classes, list) else []
+    return tuple(one for one in classes if isinstance(one, str))
 
 
 def weights_folder() -> Path:
@@ -386,7 +410,7 @@ def rebuild(content: bytes, *, label: str = "the file") -> Method:
 
 
 def read_metadata(content: bytes) -> dict[str, str]:
-    """Return the metadata in the header of a whole safetensors file."""
+    """Return the metadata in the header of a safetensors file, which is whole that far."""
     length = int.from_bytes(content[:8], "little")
     return json.loads(content[8 : 8 + length]).get("__metadata__", {})
 

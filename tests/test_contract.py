@@ -114,7 +114,7 @@ def test_the_drawing_is_not_changed(method):
 def test_only_the_layers_it_reads_count(method):
     drawing = scribble(40, 50)
     read = {name: layer for name, layer in layers(drawing).items() if name in method.reads}
-    assert read and set(method.reads) <= {"lines", "colors", "photo", "marks", "label"}
+    assert read and set(method.reads) <= {"lines", "colors", "photo", "marks"}
     only = last_of(method.run(Drawing(**read))).pictures[0]
     assert np.array_equal(last_of(method.run(drawing)).pictures[0], only)
     with pytest.raises(S2IError):

@@ -20,11 +20,12 @@ from s2i import image, video, weights
 from s2i.__main__ import main
 from s2i.methods import METHODS
 from s2i.methods.autopainter import Autopainter
-from s2i.methods.base import Choice, Control, Method, Slider
+from s2i.methods.base import GUESS, Choice, Control, Label, Method, Slider
 from s2i.methods.contextual import Contextual
 from s2i.methods.image2sketch import Image2Sketch, MaskNet
 from s2i.methods.pirec import Pirec
 from s2i.methods.pix2pix import Pix2pix
+from s2i.methods.sketch2img import Sketch2Img
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
@@ -107,6 +108,7 @@ def desk(tmp_path, monkeypatch):
         "image2sketch.ink": Image2Sketch(width=4, style="ink"),
         "masknet.v1": MaskNet(version=1),
         "masknet.v2": MaskNet(version=2),
+        "sketch2img.things": Sketch2Img(width=4, classes=["banana", "hat"]),
     }.items():
         run = weights.save(tmp_path / "ema.safetensors", method, metadata={})
         publish(run, name, license="CC0-1.0", data="nothing at all", size_px=128)
@@ -239,12 +241,15 @@ def write_row(where: str, control: Control) -> str:
             values = f"{control.low:g} to {control.high:g}"
         case Choice():
             values = ", ".join(str(value) for value in control.options)
+        case Label():
+            values = f"{GUESS}, a class"
         case _:
             values = "on, off"
     default = (
         {True: "on", False: "off"}[control.default] if values == "on, off" else control.default
     )
-    cells = (where, f"`{option(control)}`", control.label, values, default, control.help)
+    options = ", ".join(f"`{each}`" for each in (option(control), *control.flags))
+    cells = (where, options, control.label, values, default, control.help)
     return f"| {' | '.join(str(cell) for cell in cells)} |"
 
 

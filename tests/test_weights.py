@@ -403,3 +403,34 @@ def test_the_hub_of_the_environment_is_asked(hub, zoo, tmp_path):
 def test_an_entry_cannot_be_changed(publish_tiny):
     with pytest.raises(dataclasses.FrozenInstanceError):
         publish_tiny().name = "other"
+
+
+def test_the_classes_of_a_weight_are_read_from_its_header(zoo, monkeypatch):
+    from s2i.methods.base import Method
+
+    class Sorter(Method):
+        name, title, reads = "sorter", "Sorter", ("lines",)
+
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.scale = torch.nn.Parameter(torch.ones(2))
+
+    file = zoo / "weights" / "sorter.demo.safetensors"
+    fields = {"method": "sorter", "file": file.name, "bytes": 9, "sha256": 64 * "0"}
+    manifest = {"version": 1, "weights": {"sorter.demo": fields}}
+    (zoo / "weights_manifest.json").write_text(json.dumps(manifest))
+    assert weights.find_classes("sorter.demo") == ()  # it is not here
+    for kwargs, wanted in (
+        ({"classes": ["pear", "bell pepper"]}, ("pear", "bell pepper")),
+        ({}, ()),
+        ({"classes": None}, ()),
+        ({"classes": 3}, ()),
+        ({"classes": ["pear", 3, None]}, ("pear",)),
+    ):
+        weights.save(file, Sorter(**kwargs), metadata={})
+        assert weights.find_classes("sorter.demo") == wanted
+    for content in (b"", b"abc", 8 * b"\xff", (9).to_bytes(8, "little") + b'{"a": [1}'):
+        file.write_bytes(content)
+        assert weights.find_classes("sorter.demo") == ()
+    with pytest.raises(S2IError, match=r"no weight 'sorter\.none'"):
+        weights.find_classes("sorter.none")

@@ -17,6 +17,9 @@ from s2i import image
 from s2i.errors import S2IError
 from s2i.vectorize import Strokes
 
+GUESS = "guess"  # in place of a class: the method finds out itself
+MAX_LABEL_CHARS = 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
@@ -27,14 +30,12 @@ class Drawing:
         colors: (H, W, 4), alpha 255 where painted.
         photo: (H, W, 3).
         marks: (H, W), where the person said what belongs to the object: 255 yes, 0 no, 128 nothing.
-        label: the class that the person chose.
     """
 
     lines: np.ndarray | None = None
     colors: np.ndarray | None = None
     photo: np.ndarray | None = None
     marks: np.ndarray | None = None
-    label: str | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and types: a wrong one is a bug of the caller.
@@ -84,7 +85,8 @@ class Result:
         progress: how much of a stream is done, 0 to 1, where that is known.
         facts: one line about the pictures, like "seed 7 · step 3 of 50".
         curve: the loss after each step of a search, the start first; or none.
-        seeds: one a picture, where each has its own; or none.
+        seeds: one a picture, where each has its own: with it the method makes that picture again.
+        guesses: classes and how sure the method is, 0 to 1, best first, where it chose one itself.
     """
 
     pictures: tuple[np.ndarray, ...]
@@ -96,6 +98,7 @@ class Result:
     facts: str = ""
     curve: tuple[float, ...] = ()
     seeds: tuple[int, ...] = ()
+    guesses: tuple[tuple[str, float], ...] = ()
 
 
 def last_of(result: Result | Iterator[Result]) -> Result:
@@ -118,7 +121,7 @@ def last_of(result: Result | Iterator[Result]) -> Result:
 class Control:
     """One setting of a method: the page makes a component of it, the command line an option.
 
-    ``flags`` are further names of that option.
+    ``flags`` are further names of that option: ``--class`` besides ``--label``, ``-n``.
     """
 
     name: str
@@ -188,13 +191,22 @@ class Toggle(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class Label(Control):
-    """One of the classes that the weights know (``method.kwargs["classes"]``), or "guess"."""
+    """One of the classes that the weights know (``method.kwargs["classes"]``), or :data:`GUESS`.
+
+    Only the method can tell whether it knows a class: :meth:`Method.predict` refuses the others.
+    """
+
+    default: Any = GUESS
 
     def check(self, value: Any) -> str:
-        """Return the name without blanks around it; see :meth:`Control.check`."""
-        if not isinstance(value, str) or len(value) > 64:
-            raise S2IError(f"{self.name} must be a class's name or guess, got {value!r:.80}.")
-        return value.strip()
+        """Return the class's name, stripped; see :meth:`Control.check`."""
+        name = value.strip() if isinstance(value, str) else ""
+        if not 0 < len(name) <= MAX_LABEL_CHARS:
+            raise S2IError(
+                f"{self.name} must be the name of a class, at most {MAX_LABEL_CHARS} characters, "
+                f"or '{GUESS}'; got {value!r:.80}."
+            )
+        return name
 
 
 @dataclass(frozen=True, kw_only=True)

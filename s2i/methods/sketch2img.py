@@ -31,10 +31,10 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from s2i import image
-from s2i.edges import thin_lines
+from s2i.edges import sketchify, thin_lines
 from s2i.errors import S2IError
 from s2i.layers import Upsample, make_norm
-from s2i.methods.base import Drawing, Label, Method, Result, Slider
+from s2i.methods.base import Drawing, Label, Method, Result, Slider, check_values
 
 INK_SHARE = 0.85  # of the square that the network sees, the ink's longer side
 PAGE_PX = 512  # larger pages are read at this size
@@ -495,6 +495,17 @@ class Sketch2Img(Method):
             advanced=True,
         ),
     )
+    start_controls = (
+        Slider(
+            name="sigma",
+            default=1.0,
+            low=0.3,
+            high=3,
+            step=0.1,
+            label="Line width",
+            help="Gaussian sigma of the sketch in pixels at 256 px: about the width of its lines.",
+        ),
+    )
     preview: ClassVar[Mapping[str, Any]] = {"count": 1}
     presets: ClassVar[Mapping[str, dict[str, Any]]] = {
         "small": {"generator": "small", "width": 24, "size_px": 64, "latent": 64},
@@ -583,6 +594,15 @@ class Sketch2Img(Method):
         )
         self.guesser = Guesser(classes=len(self.classes), width=width)
 
+    @classmethod
+    def start_from(cls, photo: np.ndarray, **values: Any) -> Drawing:
+        """Take the lines of a photo (H, W, 3) by XDoG, of its size; line art stays as it is.
+
+        Raises:
+            S2IError: a value out of the bounds of ``start_controls``.
+        """
+        return Drawing(lines=sketchify(photo, **check_values(cls.start_controls, values)))
+
     def normalize(self, photo: Tensor) -> Tensor:
         """Return photos (N, 3, H, W) in [-1, 1] as the generator paints them."""
         mean = photo.new_tensor(self.mean)[:, None, None]
@@ -616,7 +636,7 @@ class Sketch2Img(Method):
         chosen = None if label == "guess" else self._find(label)
         sketch, frame = read_sketch(drawing.lines, self.size_px)
         ink = image.to_tensor(sketch)[None].to(next(self.parameters()).device)
-        facts = ""
+        facts, guesses = "", ()
         if chosen is None:
             ranked = self._rank(ink)
             chosen = self.classes.index(ranked[0][0])
@@ -624,6 +644,7 @@ class Sketch2Img(Method):
                 f"{name} {share:.0%}".replace("%", " %") for name, share in ranked[:3]
             )
             facts = f"guessed {words}" if ink.any() else f"nothing is drawn: {ranked[0][0]}"
+            guesses = tuple(ranked[:3]) if ink.any() else ()
         seeds, z = self._draw(count, seed=seed, locked=locked, spread=spread)
         with torch.no_grad():
             painted = self.generator(
@@ -635,6 +656,7 @@ class Sketch2Img(Method):
             captions=tuple(f"seed {each}" for each in seeds),
             facts=facts or self.classes[chosen],
             seeds=seeds,
+            guesses=guesses,
         )
 
     def guess(self, lines: np.ndarray) -> list[tuple[str, float]]:

@@ -14,7 +14,7 @@ const HISTORY_BYTES = 96e6;
 const POST_MS = 100; // a snapshot is sent at least this often while the pen is down
 const REST_MS = 25; // and never sooner than this after the one before
 const SAVE_MS = 1000;
-const OFFLINE_MS = 4000;
+const OFFLINE_MS = 4000; // until it is asked whether the server is there; longer each time it is
 const DAY_MS = 24 * 3600e3;
 
 const find = (selector) => element.querySelector(selector);
@@ -786,7 +786,7 @@ function hideNotice() {
 // ---------------------------------------------------------------- painting
 
 let seq = 0, shownSeq = 0, again = 0, isDirty = false, isForced = false;
-let drawingTime = 0, postTime = -1e9, postTimer = 0, offlineTimer = 0, lastSent = '';
+let patience = OFFLINE_MS, drawingTime = 0, postTime = -1e9, postTimer = 0, offlineTimer = 0, lastSent = '';
 const times = new Map(); // seq -> time of the last stroke that is in it
 
 function schedule() {
@@ -828,7 +828,7 @@ function send(value) {
   if (method.isStream) trigger('paint_steps');
   else trigger('paint');
   clearTimeout(offlineTimer);
-  offlineTimer = setTimeout(checkConnection, OFFLINE_MS);
+  offlineTimer = setTimeout(checkConnection, patience);
   setTimeout(showBusy, 150);
 }
 
@@ -895,6 +895,7 @@ function painted(result) {
   if (result.picture) find('.sheet .onion').src = result.picture;
   if (shownSeq < seq) return;
   clearTimeout(offlineTimer);
+  patience = OFFLINE_MS;
   if (isStreaming) offlineTimer = setTimeout(checkConnection, OFFLINE_MS);
   if (isPaused) return;
   if (isStreaming) {
@@ -940,6 +941,7 @@ async function checkConnection() {
     const isBack = document.querySelector('[data-testid=state]').dataset.kind === 'offline';
     if (isBack || method.live && !method.isStream) {
       showState('busy');
+      patience *= 2; // or a slow server would never get done
       repaint();
     }
   } catch {
@@ -1124,6 +1126,7 @@ s2i.pad = {
   get isOnPhoto() { return onPhoto(); },
   get method() { return method; },
   get settled() { return seq === shownSeq && !isDirty && !isStreaming; },
+  methodOf: (name) => methods[name],
   readsPhoto: (name) => Boolean(methods[name]?.reads.includes('photo')),
   sourcesOf: (name) => (methods[name]?.reads.includes('photo')
     ? { photo: photo?.id, marks: urlOf('marks') } : { lines: urlOf('lines'), colors: urlOf('colors') }),

@@ -72,6 +72,7 @@ class SketchPad(gr.HTML):
             cmd=cmd,
             **kwargs,
         )
+        self.cmd = cmd  # else Gradio takes the name, which the script watches, for an event's
 
     def api_info(self) -> dict[str, Any]:
         """Describe the value for the API's documentation."""

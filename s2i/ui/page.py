@@ -24,8 +24,8 @@ from s2i import image, weights
 from s2i.edges import read_ink
 from s2i.errors import S2IError
 from s2i.methods import METHODS
-from s2i.methods.base import Action, Drawing, Method, Result, last_of
-from s2i.ui.controls import make_components
+from s2i.methods.base import GUESS, Action, Drawing, Label, Method, Result, last_of
+from s2i.ui.controls import list_classes, make_components
 from s2i.ui.pad import HERE, SketchPad, read_asset, read_drawing, read_photo, write_layer
 from s2i.ui.results import Session, Stage, describe, show_result
 from s2i.ui.start import StartRow, find_examples
@@ -79,14 +79,22 @@ class Order:
 
     def show(self, result: Result, name: str, *, is_passing: bool = False) -> dict[str, Any]:
         """Return the stage's ``shown`` for what the weights ``name`` made."""
+        controls = {control.name: control for control in self.method.controls}
+        words: dict[str, Any] = {"about": describe(self.method, name, self.values)}
+        if result.seeds and "seed" in controls:
+            seeds = [self.values | {"seed": seed} for seed in result.seeds]
+            words["abouts"] = [describe(self.method, name, values) for values in seeds]
+        unlocked = controls["locked"].default if "locked" in controls else None
+        locked = self.values.get("locked", unlocked)
+        words |= {"locked": locked} if locked != unlocked else {}
         return show_result(
             result,
             is_preview=self.is_preview and not is_passing,
             is_passing=is_passing,
-            about=describe(self.method, name, self.values),
             name=name,
             method=self.method.name,
             weights=name,
+            **words,
         )
 
 
@@ -110,7 +118,16 @@ def build() -> gr.Blocks:
     chosen = {method.name: (listed or [None])[0] for method, listed in names.items()}
     pairs = [(method.name, name) for method, listed in names.items() for name in listed]
     about = [
-        {"name": one.name, "title": one.title, "reads": list(one.reads), "live": one.live}
+        {
+            "name": one.name,
+            "title": one.title,
+            "reads": list(one.reads),
+            "live": one.live,
+            "label": next((each.name for each in one.controls if isinstance(each, Label)), None),
+            "unlocked": next(
+                (each.default for each in one.controls if each.name == "locked"), None
+            ),
+        }
         for one in names
     ]
     gr.set_static_paths([EXAMPLES])
@@ -169,6 +186,7 @@ def _build_panel(
     method: type[Method], names: list[str], stage: Stage, pad: SketchPad, start_controls: gr.Row
 ) -> Panel:
     """Lay out one tab: weights, at most four controls, the rest under *more*."""
+    known = _find_classes(names[0] if names else None)
     with gr.Tab(method.title, id=method.name, elem_id=f"tab-{method.name}") as tab:
         with gr.Row(elem_classes="controls"):
             choice = gr.Dropdown(
@@ -179,7 +197,9 @@ def _build_panel(
                 min_width=110,
                 elem_classes=["control", "control-weights"],
             )
-            shown = make_components(tuple(one for one in method.controls if not one.advanced))
+            shown = make_components(
+                tuple(one for one in method.controls if not one.advanced), known
+            )
             if "seed" in shown:  # it stays as it is until somebody asks for another
                 another = gr.Button(
                     "Another seed", size="sm", scale=0, min_width=110, elem_classes="act"
@@ -187,7 +207,9 @@ def _build_panel(
                 another.click(None, None, shown["seed"], js="() => Math.floor(Math.random() * 1e4)")
         with gr.Accordion("more · about the weights", open=False, elem_classes="more"):
             with gr.Row(elem_classes="controls"):
-                hidden = make_components(tuple(one for one in method.controls if one.advanced))
+                hidden = make_components(
+                    tuple(one for one in method.controls if one.advanced), known
+                )
             card = gr.HTML(_describe_weights(names[0] if names else None), elem_classes="card")
             panel_controls = {one.name: (shown | hidden)[one.name] for one in method.controls}
             for action in method.actions:
@@ -195,10 +217,19 @@ def _build_panel(
     with start_controls, gr.Row(elem_classes=["controls", "start-of", f"start-of-{method.name}"]):
         start = make_components(getattr(method, "start_controls", ()))
     tab.select(None, js=f"() => {{ window.s2i.pad?.setMethod('{method.name}') }}")
-    choice.change(
-        _describe_weights, choice, card, show_progress="hidden", api_visibility="private",
-        js=f"(name) => {{ window.s2i.start?.setWeights('{method.name}', name); return [name] }}",
-    )  # fmt: skip
+    tell = f"(name) => {{ window.s2i.start?.setWeights('{method.name}', name); return [name] }}"
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    label = next((one.name for one in method.controls if isinstance(one, Label)), None)
+    if label:  # what is painted waits for the classes, so that none is asked for that is not there
+        classes = panel_controls[label]
+        choice.change(
+            _show_weights, [choice, classes], [card, classes], **quiet,
+            js=f"(name, own) => [name, s2i.start?.valueOf('{method.name}', '{label}') ?? own]",
+        ).then(None, choice, js=tell)  # fmt: skip
+        if not all(map(_find_classes, names)):  # they are known once the weights were downloaded
+            classes.focus(_show_classes, [choice, classes], classes, **quiet)
+    else:
+        choice.change(_describe_weights, choice, card, js=tell, **quiet)
     for name, component in panel_controls.items():
         component.change(
             None, component,
@@ -469,7 +500,11 @@ def _make_chooser(panels: list[Panel]) -> Callable[[Any], list[Any]]:
             for control in panel.method.controls:
                 try:
                     value = control.check(_pick(wanted, "values", method, control.name))
-                    updates.append(gr.update(value=value))
+                    known = name if name in names else panel.weights.value
+                    is_label = isinstance(control, Label)
+                    updates.append(
+                        _show_classes(known, value) if is_label else gr.update(value=value)
+                    )
                 except S2IError:
                     updates.append(gr.skip())
         is_tab = tab in [panel.method.name for panel in panels]
@@ -548,6 +583,26 @@ def _excuse(error: Exception) -> dict[str, str]:
 def _as_sentence(error: Exception) -> str:
     text = str(error)
     return text[:1].upper() + text[1:]
+
+
+def _find_classes(name: Any) -> tuple[str, ...]:
+    """Return the classes of the weight ``name``; none where there is no such weight."""
+    try:
+        return weights.find_classes(name) if isinstance(name, str) else ()
+    except S2IError:
+        return ()
+
+
+def _show_classes(name: Any, chosen: Any) -> dict[str, Any]:
+    """Return a class list's update: the classes of the weight ``name``, ``chosen`` if it is one."""
+    choices = list_classes(_find_classes(name))
+    is_known = any(chosen == value for _, value in choices)
+    return gr.update(choices=choices, value=chosen if is_known else GUESS)
+
+
+def _show_weights(name: Any, label: Any) -> tuple[str, dict[str, Any]]:
+    """Return a weight's card and its class list's update, where ``label`` was chosen so far."""
+    return _describe_weights(name), _show_classes(name, label)
 
 
 def _describe_weights(name: str | None) -> str:

@@ -6,7 +6,7 @@ const frame = find('.frame'), ghost = find('.ghost'), strip = find('.strip');
 let shown = null; // the last result with a picture
 let newest = null; // what the server said last, an error perhaps
 let isGhostOn = false, isStripKept = false;
-const REPLAY_MS = 4000;
+const REPLAY_MS = 4000, CAPTION_PX = 26;
 
 function download(href, name) {
   const link = document.createElement('a');
@@ -17,13 +17,14 @@ function download(href, name) {
 
 const stamp = () => new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
 const nameOf = () => `${(shown?.name ?? 's2i').replace(/[^\w-]+/g, '-')}-${stamp()}`;
+const aboutOf = (i = selected) => shown?.abouts?.[i] ?? shown?.about;
 
 let wanted = null;
 
 async function put(source) {
   const next = wanted = new Image();
   next.src = source;
-  next.alt = shown?.about ? `The picture: ${shown.about}` : 'The picture';
+  next.alt = aboutOf() ? `The picture: ${aboutOf()}` : 'The picture';
   next.draggable = false;
   next.dataset.testid = 'picture';
   await next.decode();
@@ -55,7 +56,9 @@ watch('shown', async () => {
     : 'Start from this picture: its lines and colours go to the pad';
   await put(isStripNew && items[selected]?.source || result.picture);
   if (shown !== result) return result.more || s2i.pad?.painted({ seq: result.seq, stream: result.stream });
-  find('.facts').textContent = result.facts ?? '';
+  find('.facts').textContent = result.guesses ? '' : result.facts ?? '';
+  showGuesses(result);
+  showVarying(result);
   showCurve(result.curve ?? []);
   element.classList.add('has-picture');
   if (newest !== result) return; // an error came while the picture was decoded
@@ -93,29 +96,82 @@ function useColors(layer) {
   s2i.pad.useColors(layer);
 }
 
+// What the method took the drawing for; one click says what it is.
+function showGuesses({ guesses = [], method }) {
+  const list = find('.guesses'), { label } = s2i.pad?.methodOf(method) ?? {};
+  list.hidden = !guesses.length;
+  list.replaceChildren(guesses.length ? 'guessed' : '', ...guesses.flatMap(([name, share]) => {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.textContent = `${name} ${Math.round(100 * share)} %`;
+    button.title = `Take ${name}`;
+    button.disabled = !label;
+    button.addEventListener('click', () => s2i.start.setControl(method, label, name));
+    return [' ', button];
+  }));
+}
+
+// One picture's seed is locked, all others are like it.
+function showVarying({ locked }) {
+  find('.varying').hidden = locked === undefined;
+  find('.varying span').textContent = `varying seed ${locked}`;
+}
+
+const unlockedOf = (method) => s2i.pad?.methodOf(method)?.unlocked ?? null;
+function vary(seed) {
+  strip.children[selected]?.firstElementChild.focus({ preventScroll: true }); // the button goes away
+  s2i.start.setControl(shown.method, 'locked', seed);
+}
+
 const kindOf = (source) => source.slice(11, source.indexOf(';')); // png, jpeg, gif
 let items = [], selected = 0; // of the strip, and which of them is on the stage
 
 // The strip of one stream is renewed in place: whoever looks at its third picture goes on doing so.
-function showStrip({ pictures = [], captions = [], colors = [], gif }, { isSame }) {
+// Pictures with seeds of their own are a grid, until somebody looks at one of them.
+function showStrip({ pictures = [], captions = [], colors = [], seeds = [], gif, method, locked }, { isSame }) {
   strip.hidden = pictures.length < 2 && !gif && !colors.length;
   const next = strip.hidden ? [] : pictures.map((source, i) => (
-    { source, caption: captions[i] ?? `picture ${i + 1}`, colors: colors[i] }));
+    { source, caption: captions[i] ?? `picture ${i + 1}`, colors: colors[i], seed: seeds[i] }));
   if (gif) next.push({ source: gif, caption: 'animation' });
   if (!isSame || selected >= next.length) selected = 0;
   const isRenewed = next.length === items.length
-    && next.every((item, i) => !item.colors === !items[i].colors);
+    && next.every((item, i) => !item.colors === !items[i].colors && isSown(item) === isSown(items[i]));
   items = next;
   if (!isRenewed) strip.replaceChildren(...items.map((_, i) => makeFigure(i)));
-  items.forEach(({ source, caption }, i) => {
-    const [button, save, use] = strip.children[i].querySelectorAll('button');
+  items.forEach(({ source, caption, seed }, i) => {
+    const [button, save, other] = strip.children[i].querySelectorAll('button');
     const picture = button.firstElementChild;
     [picture.src, picture.alt, button.title] = [source, caption, caption];
     save.title = `Save: ${caption}`;
     save.setAttribute('aria-label', save.title);
-    use?.setAttribute('aria-label', `Use these colours: ${caption}`);
+    if (seed === undefined) return other?.setAttribute('aria-label', `Use these colours: ${caption}`);
+    strip.children[i].querySelector('.number').textContent = seed;
+    other.setAttribute('aria-label', `Vary seed ${seed}: more like this one`);
   });
+  const isGrid = items.some(isSown);
+  element.classList.toggle('has-grid', isGrid);
+  element.classList.toggle('can-vary', isGrid && unlockedOf(method) !== null && locked === undefined);
+  if (!isRenewed) showGrid(isGrid);
+  arrange();
   showSelected();
+}
+
+// The pictures of a grid get as large as the room allows.
+function arrange() {
+  const { clientWidth: width, clientHeight: height } = find('.view'), count = items.length;
+  const rowsOf = (columns) => Math.ceil(count / columns);
+  const sideOf = (columns) => Math.min(width / columns, height / rowsOf(columns) - CAPTION_PX);
+  let best = 1;
+  for (let columns = 2; columns <= count; columns++) if (sideOf(columns) > sideOf(best)) best = columns;
+  strip.style.setProperty('--columns', best);
+  strip.style.setProperty('--rows', rowsOf(best));
+}
+new ResizeObserver(arrange).observe(find('.view'));
+
+const isSown = (item) => item.seed !== undefined;
+
+function showGrid(isOn) {
+  element.classList.toggle('is-grid', isOn);
 }
 
 function showSelected() {
@@ -138,10 +194,27 @@ function makeFigure(i) {
     showSelected();
     endReplay();
     put(items[i].source);
+    showGrid(false);
   }).append(new Image());
-  add('get', () => download(items[i].source, `${nameOf()}-${i + 1}.${kindOf(items[i].source)}`)).textContent = '↓';
+  add('get', () => download(items[i].source, `${nameOf()}${markOf(i)}`)).textContent = '↓';
+  if (isSown(items[i])) {
+    const caption = document.createElement('figcaption'), number = document.createElement('span');
+    number.className = 'number';
+    caption.append('seed ', number);
+    item.append(caption);
+    Object.assign(add('vary', () => vary(items[i].seed)), { textContent: 'vary', title: 'more like this one' });
+  }
   if (items[i].colors) add('use', () => useColors(items[i].colors)).textContent = 'Use these colours';
   return item;
+}
+
+const markOf = (i) => (isSown(items[i]) ? `-seed-${items[i].seed}` : `-${i + 1}`) + `.${kindOf(items[i].source)}`;
+
+// All pictures, and in words what each of them is.
+function saveEach() {
+  const name = nameOf(), files = items.map((item, i) => [`${name}${markOf(i)}`, item.source]);
+  const captions = files.map(([file], i) => `${file}\t${aboutOf(i) ?? ''}\n`).join('');
+  s2i.session.saveZip([...files, ['captions.txt', captions]], `${name}.zip`);
 }
 
 async function saveLayer(name) {
@@ -259,11 +332,19 @@ const current = () => (element.classList.contains('has-picture') ? frame.querySe
 const actions = {
   paint: () => s2i.pad?.paintAgain(),
   keep: () => current() && s2i.session?.keep({
-    picture: current(), ...s2i.pad.sourcesOf(shown.method), about: shown.about, weights: shown.weights,
+    picture: current(), ...s2i.pad.sourcesOf(shown.method), about: aboutOf(), weights: shown.weights,
     method: shown.method, name: nameOf(),
   }),
   stop: () => s2i.pad?.stopStream(),
-  save: () => current() && download(current(), `${nameOf()}.${kindOf(current())}`),
+  save: () => current() && download(current(), nameOf() + (items[selected]?.seed === undefined
+    ? `.${kindOf(current())}` : markOf(selected))),
+  saveEach: () => items.length && saveEach(),
+  grid: () => {
+    showGrid(true);
+    strip.children[selected].firstElementChild.focus();
+  },
+  vary: () => items[selected] && vary(items[selected].seed),
+  unlock: () => vary(unlockedOf(shown.method)),
   saveLines: () => saveLayer('lines'),
   saveColors: () => saveLayer('colors'),
   saveSvg: () => shown?.svg && saveSvg(),
@@ -285,6 +366,10 @@ const actions = {
 element.addEventListener('click', (event) => {
   actions[event.target.closest('[data-do]')?.dataset.do]?.();
   if (!event.target.closest('summary')) find('.menu').open = false;
+});
+
+element.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape' && element.classList.contains('has-grid')) actions.grid();
 });
 
 s2i.download = download;

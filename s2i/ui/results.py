@@ -40,6 +40,7 @@ class Stage(gr.HTML):
             shown=shown,
             **kwargs,
         )
+        self.shown = shown  # as the pad's cmd
 
 
 class Session(gr.HTML):
@@ -79,6 +80,7 @@ def show_result(
     """Return a result as the stage's ``shown``: data URLs of pictures and colours, captions, a GIF.
 
     Of strokes it carries the SVG as text and the NPZ, of which :func:`gif_of` makes a film.
+    Where pictures have seeds of their own, they come along, and guesses with their share of 1.
     Pictures are PNG. A preview, which lasts until the pen is lifted, is a JPEG of the first one:
     ten times faster to make, a fifth of the bytes. Of a stream's result that is soon replaced
     (``is_passing``) all pictures are JPEG, and there is nothing else to take from it.
@@ -86,10 +88,12 @@ def show_result(
     words |= {"progress": result.progress} if result.progress is not None else {}
     words |= {"facts": result.facts} if result.facts else {}
     words |= {"curve": [round(loss, 4) for loss in result.curve]} if len(result.curve) > 1 else {}
+    words |= {"guesses": [list(guess) for guess in result.guesses]} if result.guesses else {}
     if is_preview:
         return {"picture": _to_jpeg(result.pictures[0]), **words}
     pictures = [(_to_jpeg if is_passing else write_layer)(one) for one in result.pictures]
     shown = {"picture": pictures[0], **words}
+    shown |= {"seeds": list(result.seeds)} if result.seeds else {}
     if len(pictures) > 1 or result.frames or result.colors:
         shown |= {"pictures": pictures, "captions": list(result.captions)}
     if is_passing:

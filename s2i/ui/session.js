@@ -110,29 +110,34 @@ function zip(files) {
   return new Blob([...parts, ...index, end.buffer], { type: 'application/zip' });
 }
 
+// Save [name, data URL or text] pairs as one zip.
+function saveZip(files, name) {
+  const encode = (content) => (content.startsWith('data:') ? bytesOf(content) : new TextEncoder().encode(content));
+  const href = URL.createObjectURL(zip(files.map(([path, content]) => [path, encode(content)])));
+  s2i.download(href, name);
+  setTimeout(() => URL.revokeObjectURL(href), 10000);
+}
+
 async function saveAll() {
   const files = [], captions = [];
   for (const [i, item] of kept.entries()) {
     const name = String(kept.length - i).padStart(3, '0');
     captions.push(`${name}\t${item.about ?? ''}`);
-    files.push([`${name}.png`, bytesOf(item.picture)]);
+    files.push([`${name}.png`, item.picture]);
     for (const layer of ['lines', 'colors', 'marks']) {
-      if (item[layer]) files.push([`${name}.${layer}.png`, bytesOf(item[layer])]);
+      if (item[layer]) files.push([`${name}.${layer}.png`, item[layer]]);
     }
     const photo = item.photo && await store.get('photos', item.photo);
-    if (photo) files.push([`${name}.photo.${photo.url.slice(11, photo.url.indexOf(';'))}`, bytesOf(photo.url)]);
+    if (photo) files.push([`${name}.photo.${photo.url.slice(11, photo.url.indexOf(';'))}`, photo.url]);
   }
-  files.push(['captions.txt', new TextEncoder().encode(captions.reverse().join('\n') + '\n')]);
-  const href = URL.createObjectURL(zip(files));
-  s2i.download(href, 's2i-session.zip');
-  setTimeout(() => URL.revokeObjectURL(href), 10000);
+  saveZip([...files, ['captions.txt', `${captions.reverse().join('\n')}\n`]], 's2i-session.zip');
 }
 
 element.addEventListener('click', (event) => {
   if (event.target.closest('[data-do=all]')) saveAll();
 });
 
-s2i.session = { keep };
+s2i.session = { keep, saveZip };
 store.all('kept').then((items) => {
   kept = [...kept, ...items.sort((a, b) => b.time - a.time)];
   showAll();

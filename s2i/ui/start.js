@@ -209,6 +209,11 @@ s2i.start = {
     const weights = Object.entries(chosen).filter(([method, name]) => name !== first[method]);
     return { tab: s2i.pad.method?.name, weights: Object.fromEntries(weights), values };
   },
+  valueOf: (method, control) => values[method]?.[control], // what someone chose, before the tab shows it
+  // The tab repaints when its control has changed.
+  setControl: (method, control, value) => choose({
+    weights: { [method]: chosen[method] }, values: { [method]: { [control]: value } },
+  }),
   // Resolves when the tabs show these settings; without a server after a while.
   restore(settings) {
     Object.assign(values, settings.values);

@@ -42,6 +42,7 @@ class StartRow(gr.HTML):
             chosen=chosen or {},
             **kwargs,
         )
+        self.chosen = chosen or {}  # as the pad's cmd
 
     def api_info(self) -> dict[str, Any]:
         """Describe the value for the API's documentation."""

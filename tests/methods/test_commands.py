@@ -97,3 +97,50 @@ def test_a_photo_for_lines_is_one_sentence(painter, capsys):
     assert run(painter, "--lines noise.png -o out.png") == 2
     answer = capsys.readouterr().err
     assert answer.startswith("this is no line drawing") and answer.count("\n") == 1
+
+
+@pytest.fixture
+def breeder(zoo, tmp_path, monkeypatch):
+    """Return a command line for Sketch2Img of width 4, in a folder with two drawings."""
+    monkeypatch.setattr(methods, "METHODS", METHODS)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    kind = find_method("sketch2img")
+    network = kind(width=4, size_px=32, classes=["banana", "bell pepper"])
+    weights.save("w.safetensors", network, metadata={})
+    for name, radius in (("one", 14), ("deep/two", 9)):
+        lines = np.full((48, 64), 255, np.uint8)
+        cv2.circle(lines, (32, 24), radius, 0, 2)
+        image.write(f"drawings/{name}.png", lines)
+    return lambda line: run(kind, line)
+
+
+def test_every_drawing_of_a_folder_becomes_numbered_pictures_of_a_class(breeder, capsys, tmp_path):
+    assert breeder("drawings --class banana -n 8 -o out") == 0, capsys.readouterr().err
+    assert capsys.readouterr().out == "2 of 2 done, 0 skipped\n"
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.glob("out/**/*g")}
+    assert names == {f"{name}_{n}.png" for name in ("one", "deep/two") for n in range(1, 9)}
+    pictures = [image.read_photo(f"out/one_{n}.png") for n in range(1, 9)]
+    assert {picture.shape for picture in pictures} == {(48, 64, 3)}
+    assert len({picture.tobytes() for picture in pictures}) == 8
+    assert breeder("--lines drawings/one.png --label banana --count 1 --seed 5 -o six.png") == 0
+    assert np.abs(image.read_photo("six.png").astype(int) - pictures[5]).max() <= 1
+
+
+def test_a_class_of_two_words_and_one_that_is_not_there(breeder, capsys):
+    command = ["sketch2img", "--weights", "w.safetensors", "drawings/one.png", "-n", "1"]
+    assert main([*command, "--class", "bell pepper", "-o", "out.png"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--class", "unicorn", "-o", "out.png"]) == 2
+    error = capsys.readouterr().err
+    assert "unicorn" in error and "banana, bell pepper" in error and error.count("\n") == 1
+    assert main([*command, "--class", " ", "-o", "out.png"]) == 2
+    assert "label must be the name of a class" in capsys.readouterr().err
+
+
+def test_the_help_names_every_flag_of_a_setting(capsys):
+    with pytest.raises(SystemExit):
+        main(["sketch2img", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--label CLASS, --class CLASS" in text or "--label, --class CLASS" in text
+    assert "-n 1..16" in text and "(default: guess)" in text

@@ -14,7 +14,7 @@ import torch
 
 from s2i import image
 from s2i.errors import S2IError
-from s2i.methods.base import Action, Choice, Drawing, Method, Result, Slider, Toggle
+from s2i.methods.base import Action, Choice, Drawing, Label, Method, Result, Slider, Toggle
 from s2i.vectorize import Stroke, Strokes, rasterize
 
 
@@ -174,6 +174,55 @@ class Trace(Method):
         )
 
 
+class Breed(Method):
+    """Lines on plain colours: a class gives the red, a seed the green, what it varies around blue.
+
+    The class that it guesses is its first one.
+    """
+
+    name, title = "breed", "Breed"
+    reads = ("lines",)
+    returns = "gallery"
+    live = True
+    controls = (
+        Label(name="label", label="Class", help="what", flags=("--class",)),
+        Slider(name="count", label="Pictures", default=9, low=1, high=16, help="n", flags=("-n",)),
+        Slider(name="seed", label="Seed", default=0, low=0, high=9999, help="dice"),
+        Slider(
+            name="locked", label="Vary around", default=-1, low=-1, high=9999, help="a seed",
+            advanced=True,
+        ),
+    )  # fmt: skip
+    preview = MappingProxyType({"count": 1})
+
+    def __init__(self, classes=("apple", "pear")):
+        super().__init__(classes=list(classes))
+        self.scale = torch.nn.Parameter(torch.ones(2))
+
+    def predict(self, drawing, *, label, count, seed, locked):
+        classes = self.kwargs["classes"]
+        is_guess = label == "guess"
+        chosen = classes[0] if is_guess else label
+        if chosen not in classes:
+            raise S2IError(f"there is no class '{chosen}'; there are: {', '.join(classes)}.")
+        red = 40 * (1 + classes.index(chosen))
+        seeds = tuple(range(seed, seed + count))
+        pictures = []
+        for own in seeds:
+            picture = np.full(
+                (*drawing.size, 3), (red, 5 * own % 256, (10 + 10 * locked) % 256), np.uint8
+            )
+            picture[drawing.lines < 128] = 0
+            pictures.append(picture)
+        return Result(
+            pictures=tuple(pictures),
+            captions=tuple(f"seed {own}" for own in seeds),
+            facts=f"guessed {chosen} 83 %" if is_guess else chosen,
+            seeds=seeds,
+            guesses=((chosen, 0.83), (classes[1], 0.17)) if is_guess else (),
+        )
+
+
 def ring_and_bar(height, width):
     """Return a ring of four curves around the middle and a bar through it."""
     at = np.array([width, height]) / 2
@@ -197,12 +246,15 @@ METHODS = (Blot, Outline, Slow, Grow, Trace)
 KWARGS = {"blot.soft": (Blot, {"wait_ms": 20}), "blot.warm": (Blot, {"tint": 60}),
           "outline.blue": (Outline, {}), "slow.blue": (Slow, {}),
           "grow.dark": (Grow, {}), "trace.ring": (Trace, {})}  # fmt: skip
+BREEDS = {"breed.fruit": (Breed, {"classes": ["apple", "pear", "plum"]}),
+          "breed.tools": (Breed, {"classes": ["hammer", "pear"]}),
+          "outline.blue": (Outline, {})}  # fmt: skip
 
 
-def write_zoo(folder: Path, save) -> Path:
+def write_zoo(folder: Path, save, kinds=KWARGS) -> Path:
     """Write a weight of every fake and the manifest; return the manifest's path."""
     entries = {}
-    for name, (method, kwargs) in KWARGS.items():
+    for name, (method, kwargs) in kinds.items():
         path = save(folder / "weights" / f"{name}.safetensors", method(**kwargs), metadata={})
         content = path.read_bytes()
         entries[name] = {

@@ -15,11 +15,7 @@ from PIL import Image
 from s2i import image
 from s2i.ui import stream
 
-# Gradio leaves an event loop behind that asyncio's own destructor complains about.
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.browser
 
 PIXELS = """name => {
   const c = document.querySelector(`[data-testid=canvas-${name}]`);

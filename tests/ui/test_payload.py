@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import struct
 import sys
@@ -14,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2i import image
+from s2i import image, weights
 from s2i.errors import S2IError
-from s2i.methods.base import Choice, Control, Result, Slider, Toggle
+from s2i.methods.base import Choice, Control, Drawing, Label, Result, Slider, Toggle
 from s2i.ui import page
 from s2i.ui.controls import make_component
 from s2i.ui.pad import (
@@ -243,6 +244,12 @@ def test_every_kind_of_control_has_a_component():
     choice = make_component(Choice(name="b", default=2, options=(1, 2), **shared))
     assert [value for _, value in choice.choices] == [1, 2] and choice.value == 2
     assert make_component(Toggle(name="c", default=True, **shared)).value is True
+    classes = make_component(Label(name="e", **shared), ["pear", "bell pepper", "guess"])
+    assert [value for _, value in classes.choices] == ["guess", "pear", "bell pepper"]
+    assert (
+        classes.value == "guess" and classes.filterable and classes.get_block_name() == "dropdown"
+    )
+    assert classes.preprocess("unicorn") == "unicorn"  # the method says a sentence, Gradio none
     with pytest.raises(TypeError):
         make_component(Control(name="d", default=0, **shared))
 
@@ -282,6 +289,70 @@ def test_a_result_on_its_way_is_small():
     assert (shown["progress"], shown["facts"], shown["captions"]) == (0.25, "step 1", ["a", "b"])
     assert shown["curve"] == [2.0, 0.1235]
     assert not {"gif", "colors"} & set(shown)
+
+
+def test_pictures_with_seeds_say_how_each_is_made_again():
+    values = {"label": "guess", "count": 3, "seed": 7, "locked": -1}
+    order = page.Order(method=fakes.Breed, weights="breed.fruit", drawing=Drawing(), values=values)
+    result = Result(pictures=(np.full((4, 4, 3), 9, np.uint8),) * 3, seeds=(7, 8, 9))
+    shown = order.show(result, "breed.fruit")
+    assert shown["seeds"] == [7, 8, 9] and "locked" not in shown and "guesses" not in shown
+    assert shown["about"] == "Breed · fruit · pictures 3 · seed 7"
+    assert shown["abouts"][2] == "Breed · fruit · pictures 3 · seed 9"
+    values |= {"locked": 8}
+    result = Result(pictures=result.pictures, guesses=(("pear", 0.5), ("plum", 0.25)))
+    shown = order.show(result, "breed.fruit")
+    assert shown["locked"] == 8 and shown["about"].endswith("vary around 8")
+    assert shown["guesses"] == [["pear", 0.5], ["plum", 0.25]]
+    assert "seeds" not in shown and "abouts" not in shown
+
+
+@pytest.fixture
+def breeds(zoo, tmp_path, monkeypatch):
+    """Point weights and methods at those with classes."""
+    monkeypatch.setattr("s2i.methods.METHODS", (fakes.Breed,))
+    monkeypatch.setenv("S2I_MANIFEST", str(fakes.write_zoo(tmp_path, weights.save, fakes.BREEDS)))
+
+
+def test_the_class_list_is_that_of_the_weights(breeds):
+    update = page._show_classes("breed.tools", "pear")
+    assert [value for _, value in update["choices"]] == ["guess", "hammer", "pear"]
+    assert update["value"] == "pear"
+    assert page._show_classes("breed.tools", "apple")["value"] == "guess"
+    for wrong in ("breed.none", "../x", None, 3, ["breed.tools"]):
+        update = page._show_classes(wrong, ["pear"])
+        assert update["value"] == "guess" and len(update["choices"]) == 1
+    card, update = page._show_weights("breed.fruit", "plum")
+    assert "weights-card" in card and update["value"] == "plum"
+
+
+@pytest.mark.parametrize(
+    "label, sentence",
+    [
+        ("unicorn", "There is no class 'unicorn'; there are: apple, pear, plum."),
+        (None, "Label must be the name of a class"),
+        (["pear"], "Label must be the name of a class"),
+        ("x" * 10**6, "Label must be the name of a class"),
+    ],
+)
+def test_a_class_that_cannot_be_is_one_short_sentence(breeds, label, sentence):
+    panel = types.SimpleNamespace(
+        method=fakes.Breed,
+        controls=dict.fromkeys(("label", "count", "seed", "locked")),
+        inputs=[None] * 5,
+    )
+    paint = page._make_painter(page._make_reader([panel]))
+    payload = {"seq": 1, "method": "breed", "lines": write_layer(layer(8, 8))}
+    shown = paint(payload, "breed.fruit", label, 2, 0, -1).props["shown"]
+    assert shown["sentence"].startswith(sentence) and len(shown["sentence"]) < 250
+    shown = paint(payload, "breed.fruit", "pear", 2, 0, -1).props["shown"]
+    assert shown["facts"] == "pear" and shown["seeds"] == [0, 1]
+
+
+def test_gradio_can_copy_the_page(zoo):
+    """It does so for every visitor; what it can't copy it takes apart, and leaves half a loop."""
+    blocks = page.build()
+    assert copy.deepcopy(blocks.config["components"]) == blocks.config["components"]
 
 
 def test_only_pairs_are_examples(tmp_path):

@@ -15,10 +15,7 @@ from test_page import FORGET, Person, ink, png_file
 
 from s2i.vectorize import from_npz
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.browser
 
 GIVE = """([kind, base64, name]) => {
   const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)), data = new DataTransfer();
