@@ -9,8 +9,9 @@ drawn evenly. The sketch of a photo is its edges, found in several ways, or a cr
 outlines alone, wrong proportions, gaps; the share of crude ones grows. Both are one pixel wide at
 the size of the network, as every drawing is when it is used.
 
-First the guesser learns alone, and goes on while the generator learns, from such sketches and from people's (``--sketches``, a zip with classes;
-``--alias jacket=outwear`` where it names one otherwise). Then the generator, by six losses:
+First the guesser learns alone, then it goes on while the generator learns. It sees such sketches
+and people's (``--sketches``, a zip with classes; ``--alias jacket=outwear`` where it names one
+otherwise). The generator learns by six losses:
 adversarial, class, DRAGAN, L1, perceptual, diversity.
 
 L1 and perceptual losses on random numbers z ask for the mean of all answers, so that z is not
