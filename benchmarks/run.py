@@ -329,7 +329,7 @@ def time_sketch(bench: Bench, drawing: Drawing, *, resolution: int) -> tuple[flo
     whole, bare = run(), run(vec_switch=False)
     mask = method.load_part("masknet.v2")
     masking = bench.seconds(lambda: mask.find_mask(drawing.photo), repeats=3)
-    drawn = bench.seconds(lambda: method._draw(drawing.photo, is_dark=True), repeats=3)
+    drawn = bench.seconds(lambda: method.draw(drawing.photo, is_dark=True), repeats=3)
     return whole, masking, drawn, whole - bare
 
 

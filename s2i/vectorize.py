@@ -116,11 +116,15 @@ def trace(lines: np.ndarray, *, tolerance_px: float = 1.0) -> Strokes:
     return Strokes(size=lines.shape, strokes=_order(strokes, shading, ink))
 
 
-def _find_ink(lines: np.ndarray) -> np.ndarray:
-    """Return 1 where there is ink: Otsu's threshold, small gaps and holes closed, no dust."""
+def find_threshold(lines: np.ndarray) -> float:
+    """Return the lightest grey of (H, W) uint8 that is traced as ink: Otsu's, from 128 to 224."""
     threshold, _ = cv2.threshold(lines, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    threshold = min(max(threshold, _DARKEST_PAPER), _FAINTEST_INK)
-    ink = (lines <= threshold).astype(np.uint8)
+    return min(max(threshold, _DARKEST_PAPER), _FAINTEST_INK)
+
+
+def _find_ink(lines: np.ndarray) -> np.ndarray:
+    """Return 1 where there is ink: small gaps and holes closed, no dust."""
+    ink = (lines <= find_threshold(lines)).astype(np.uint8)
     ink = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     is_kept = stats[:, cv2.CC_STAT_AREA] >= _SPECK_PX

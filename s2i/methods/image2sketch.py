@@ -448,10 +448,10 @@ class Image2Sketch(Method):
         size = image.fit_side(drawing.size, resolution)
 
         cut_out = image.on_paper(np.dstack([photo, alpha]))
-        lines = self._draw(image.resize(cut_out, size), is_dark=gamma)
+        lines = self.draw(image.resize(cut_out, size), is_dark=gamma)
         if merge:
             inverted = image.on_paper(np.dstack([invert_value(photo), alpha]))
-            lines = np.minimum(lines, self._draw(image.resize(inverted, size), is_dark=gamma))
+            lines = np.minimum(lines, self.draw(image.resize(inverted, size), is_dark=gamma))
         if clean != "off":
             lines = clean_lines(lines, width_px=LINE_PX if clean == "redraw" else None)
         sketch = image.resize_ink(lines, drawing.size)
@@ -511,8 +511,8 @@ class Image2Sketch(Method):
         found = part.find_mask(photo)
         return found if marks is None else correct_mask(found, photo, marks)
 
-    def _draw(self, picture: np.ndarray, *, is_dark: bool) -> np.ndarray:
-        """Run the network on a picture (H, W, 3) of its size: lines (H, W)."""
+    def draw(self, picture: np.ndarray, *, is_dark: bool) -> np.ndarray:
+        """Draw all of a picture (H, W, 3) at its size: lines (H, W) uint8; darkened if wanted."""
         if is_dark:
             picture = DARKER[picture]
         height, width = picture.shape[:2]

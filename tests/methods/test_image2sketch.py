@@ -335,7 +335,7 @@ def test_pencil_s_grey_becomes_black_and_ink_stays(method):
     photo = np.full((32, 32, 3), 90, np.uint8)
 
     def draw():
-        return method._draw(photo, is_dark=False)
+        return method.draw(photo, is_dark=False)
 
     assert (draw() == 107).all()  # 255 (191 / 255) ** 3
     method.kwargs["style"] = "ink"

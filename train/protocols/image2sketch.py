@@ -14,10 +14,10 @@ size), XDoG with its defaults, XDoG as the page draws it (*sketchify*), all of t
 L1 (0 to 1), SSIM, LPIPS-alex, means over pictures; the ratio of the LPIPS of the network to each
 other answer is paired. A blank *page* is the trivial answer.
 
-Strokes: the first 50 sketches are traced (tolerance 1 px) and drawn again. Covered: the share of
-the sketch's ink that lies within 1.5 px of the strokes'; true: the share of the strokes' ink that
-lies within 1.5 px of the sketch's. Ink is what is darker than 128. Strokes, bytes of SVG and
-seconds are means.
+Strokes: the first 50 sketches, as the method draws them, are traced (tolerance 1 px) and drawn
+again. Covered: the share of the sketch's ink that lies within 1.5 px of the strokes'; true: the
+share of the strokes' ink that lies within 1.5 px of the sketch's. A sketch's ink is what tracing
+takes for ink, by Otsu's threshold between 128 and 224. Strokes, bytes of SVG and seconds are means.
 """
 
 from __future__ import annotations
@@ -106,7 +106,10 @@ def evaluate(task: Task) -> Report:
             for name, pages in drawn.items():
                 _score(task, batch, f"{condition}.{name}", pages, targets)
             if condition == "clean":
-                sketches += drawn["network"][: TRACED - len(sketches)]
+                sketches += [
+                    task.method.draw(photo, is_dark=False)
+                    for photo in seen[: TRACED - len(sketches)]
+                ]
             for at in range(len(samples)):
                 if len(sheets[condition]) < SHEET_PICTURES:
                     pages = [targets[at], *(page[at] for page in drawn.values())][:-1]
@@ -170,9 +173,10 @@ def measure_strokes(lines: np.ndarray) -> Row:
     seconds = time.perf_counter() - begun
     svg = vectorize.to_svg(strokes)
     drawn = vectorize.rasterize(strokes)
+    ink = np.where(lines <= vectorize.find_threshold(lines), 0, 255)
     return {
-        "covered": share_near(lines, drawn),
-        "true": share_near(drawn, lines),
+        "covered": share_near(ink, drawn),
+        "true": share_near(drawn, ink),
         "count": len(strokes.strokes),
         "bytes": len(svg),
         "seconds": seconds,
