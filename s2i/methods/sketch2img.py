@@ -37,6 +37,7 @@ from s2i.layers import Upsample, make_norm
 from s2i.methods.base import Drawing, Label, Method, Result, Slider, check_values
 
 INK_SHARE = 0.85  # of the square that the network sees, the ink's longer side
+RIM_PX = 2  # so many of a painted picture's outermost pixels are off: beyond them nothing is known
 PAGE_PX = 512  # larger pages are read at this size
 
 # -- networks --------------------------------------------------------------------------------------
@@ -357,6 +358,16 @@ def read_sketch(lines: np.ndarray, size_px: int) -> tuple[np.ndarray, Frame]:
     return thin_lines(part, (size_px, size_px)), place
 
 
+def renew_rim(picture: np.ndarray, *, width_px: int = RIM_PX) -> np.ndarray:
+    """Give the outermost pixels of a picture (S, S, 3) the colors of those within.
+
+    >>> renew_rim(np.arange(5 * 5 * 3).reshape(5, 5, 3).astype(np.uint8), width_px=2)[..., 0].max()
+    np.uint8(36)
+    """
+    inside = picture[width_px:-width_px, width_px:-width_px]
+    return cv2.copyMakeBorder(inside, *[width_px] * 4, cv2.BORDER_REPLICATE)
+
+
 def place(picture: np.ndarray, frame: Frame, size: tuple[int, int]) -> np.ndarray:
     """Put a picture (S, S, 3) at ``frame`` of a page of ``size``; its rim fills the rest.
 
@@ -651,8 +662,9 @@ class Sketch2Img(Method):
                 ink, torch.tensor([chosen], device=ink.device), (truncation * z).to(ink)
             )
             photos = self.denormalize(painted.float())
+        pictures = (renew_rim(image.to_picture(photo)) for photo in photos)
         return Result(
-            pictures=tuple(place(image.to_picture(photo), frame, drawing.size) for photo in photos),
+            pictures=tuple(place(picture, frame, drawing.size) for picture in pictures),
             captions=tuple(f"seed {each}" for each in seeds),
             facts=facts or self.classes[chosen],
             seeds=seeds,
