@@ -317,4 +317,5 @@ def test_thin_lines_survive_shrinking_by_any_factor(side):
     for at in range(20, 30):
         page = np.full((side, side), 255, np.uint8)
         page[at] = 0
-        assert (edges.thin_lines(page, (64, 64)) == 0).any(axis=0).all()
+        thin = edges.thin_lines(page, (64, 64))
+        assert (thin == 0).any(axis=0)[1:-1].all(), "its ends may lose a pixel"

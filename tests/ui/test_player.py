@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+import s2i.methods
 from s2i import image, video
 from s2i.__main__ import main
+from s2i.methods.image2sketch import Image2Sketch
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +36,7 @@ PLAY = """async (url) => {
 
 
 def test_three_seconds_are_sketched_and_play(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(s2i.methods, "METHODS", (Image2Sketch,))
     monkeypatch.setenv("S2I_MANIFEST", str(ROOT / "weights_manifest.json"))
     photo = image.read_photo(ROOT / "examples" / "image2sketch.pencil" / "mug.photo.jpg")
     photo = cv2.resize(photo, (160, 160), interpolation=cv2.INTER_AREA)
