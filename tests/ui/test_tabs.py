@@ -129,10 +129,13 @@ def test_contextual_gan_streams_stops_and_keeps_its_seed(person):
     assert gallery() == first
 
     page.locator("#tab-contextual .more").get_by_role("button").first.click()
+    under_way = "/step [1-9]\\d* of 1000/.test(document.body.innerText)"
     choose("steps", 1000)
+    page.wait_for_function(under_way)
     page.get_by_label("Search").last.click()
     page.get_by_role("option", name="seed").click()
-    page.wait_for_function("/step [1-9]\\d* of 1000/.test(document.body.innerText)")
+    page.wait_for_function("/step 0 of 1000/.test(document.body.innerText)")  # it begins anew
+    page.wait_for_function(under_way)
     person.click("stop")
     person.get("stop").wait_for(state="hidden")
     step = int(person.get("facts").inner_text().split("step ")[1].split()[0])
