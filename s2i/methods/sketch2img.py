@@ -444,6 +444,9 @@ def _fade(side: int, margins: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 # -- the method ------------------------------------------------------------------------------------
 
 
+PAPER = {"generator": "paper", "width": 64, "size_px": 64, "latent": 512 * 64}
+
+
 class Sketch2Img(Method):
     """Lines and a class to as many different pictures as are asked for."""
 
@@ -520,33 +523,10 @@ class Sketch2Img(Method):
     preview: ClassVar[Mapping[str, Any]] = {"count": 1}
     presets: ClassVar[Mapping[str, dict[str, Any]]] = {
         "small": {"generator": "small", "width": 24, "size_px": 64, "latent": 64},
-        "paper": {
-            "generator": "paper",
-            "width": 64,
-            "size_px": 64,
-            "latent": 512 * 64,
-            "conditional": False,
-        },
-        "paper_conditional": {
-            "generator": "paper",
-            "width": 64,
-            "size_px": 64,
-            "latent": 512 * 64,
-        },
-        "paper_sketch": {
-            "generator": "paper",
-            "width": 64,
-            "size_px": 64,
-            "latent": 512 * 64,
-            "begin": "sketch",
-        },
-        "paper_sketch_small_noise": {
-            "generator": "paper",
-            "width": 64,
-            "size_px": 64,
-            "latent": 64 * 64,
-            "begin": "sketch",
-        },
+        "paper": PAPER | {"conditional": False},
+        "paper_conditional": PAPER,
+        "paper_sketch": PAPER | {"begin": "sketch"},
+        "paper_sketch_small_noise": PAPER | {"begin": "sketch", "latent": 64 * 64},
     }
 
     def __init__(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
 from pathlib import Path
 
@@ -42,18 +41,8 @@ def no_settings(zoo):
 @pytest.fixture(scope="session")
 def site(zoo):
     """Serve the page; its address."""
-    from s2i.ui import page
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    blocks = page.build()
-    options = page.launch_options() | {"show_error": False}
-    blocks.launch(
-        server_name="127.0.0.1", server_port=port, quiet=True, prevent_thread_lock=True, **options
-    )
-    yield f"http://127.0.0.1:{port}/"
-    blocks.close()
+    with fakes.serve() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -294,3 +297,22 @@ def write_examples(folder: Path) -> Path:
             image.write(folder / name / f"ball-{number}.lines.png", lines)
             image.write(folder / name / f"ball-{number}.colors.png", colors)
     return folder
+
+
+@contextmanager
+def serve() -> Iterator[str]:
+    """Serve the page with the methods and weights that are set now; its address."""
+    from s2i.ui import page
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    blocks = page.build()
+    options = page.launch_options() | {"show_error": False}
+    blocks.launch(
+        server_name="127.0.0.1", server_port=port, quiet=True, prevent_thread_lock=True, **options
+    )
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        blocks.close()

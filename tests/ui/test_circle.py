@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import socket
 from pathlib import Path
 from xml.etree import ElementTree
 
 import cairosvg
+import fakes
 import numpy as np
 import pytest
 from PIL import Image
@@ -31,22 +31,13 @@ def person(browser, zoo, monkeypatch):
         monkeypatch.setattr(module, "METHODS", (Pirec, Image2Sketch))
     monkeypatch.setattr(page, "EXAMPLES", ROOT / "examples")
     monkeypatch.setenv("S2I_MANIFEST", str(ROOT / "weights_manifest.json"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    blocks = page.build()
-    blocks.launch(
-        server_name="127.0.0.1",
-        server_port=port,
-        quiet=True,
-        prevent_thread_lock=True,
-        **page.launch_options(),
-    )
-    context = browser.new_context(viewport={"width": 1300, "height": 800}, accept_downloads=True)
-    someone = Photographer(context, f"http://127.0.0.1:{port}/")
-    yield someone
-    context.close()
-    blocks.close()
+    with fakes.serve() as address:
+        context = browser.new_context(
+            viewport={"width": 1300, "height": 800}, accept_downloads=True
+        )
+        someone = Photographer(context, address)
+        yield someone
+        context.close()
     assert someone.errors == []
 
 

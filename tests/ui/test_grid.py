@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import socket
 import zipfile
 
 import fakes
@@ -31,20 +30,8 @@ def breed_site(zoo, tmp_path_factory):
         patch.setattr(page, "METHODS", METHODS)
         patch.setattr(page, "EXAMPLES", folder / "none")
         patch.setenv("S2I_MANIFEST", str(fakes.write_zoo(folder, weights.save, WEIGHTS)))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        blocks = page.build()
-        options = page.launch_options() | {"show_error": False}
-        blocks.launch(
-            server_name="127.0.0.1",
-            server_port=port,
-            quiet=True,
-            prevent_thread_lock=True,
-            **options,
-        )
-        yield f"http://127.0.0.1:{port}/"
-        blocks.close()
+        with fakes.serve() as address:
+            yield address
 
 
 class Breeder(Person):

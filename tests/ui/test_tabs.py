@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-
+import fakes
 import pytest
 import torch
 from test_page import Person
@@ -34,19 +33,8 @@ def own_site(zoo, tmp_path_factory):
             method = build(width=4, size_px=64)
             run = weights.save(folder / "ema.safetensors", method, metadata={})
             publish(run, f"{method.name}.tiny", license="CC0-1.0", data="nothing", size_px=64)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        blocks = page.build()
-        blocks.launch(
-            server_name="127.0.0.1",
-            server_port=port,
-            quiet=True,
-            prevent_thread_lock=True,
-            **page.launch_options(),
-        )
-        yield f"http://127.0.0.1:{port}/"
-        blocks.close()
+        with fakes.serve() as address:
+            yield address
 
 
 @pytest.fixture
