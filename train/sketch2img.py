@@ -25,6 +25,7 @@ random numbers lie. ``diversity = 0`` leaves all this out: photo losses on every
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ from s2i.methods.sketch2img import (
 from train import engine, hands
 from train.data import Drawings, Sample, open_several
 from train.engine import Phase, RunConfig, Turn, setting
-from train.losses import Perceptual, hinge_critic, hinge_generator
+from train.losses import Perceptual, feature_distance, hinge_critic, hinge_generator
 from train.photos import find_object, guess_object
 from train.posterior import Posterior
 from train.scenes import SCENES
@@ -72,7 +73,7 @@ class Sketch2ImgConfig(RunConfig):
     size_px: int = setting(64, "side of the pictures trained on, a multiple of 16")
     generator: str = setting("small", "network", choices=("small", "paper"))
     width: int = setting(24, "channels of each network's first stage (64 in the paper)")
-    critic: str = setting("pooled", "critic", choices=("pooled", "paper"))
+    critic: str = setting("pooled", "critic", choices=("pooled", "features", "paper"))
     critic_width: int = setting(24, "channels of the critic's first stage")
     latent: int = setting(16, "numbers z that a picture varies by")
     begin: str = setting("label", "what the features begin with", choices=("label", "sketch"))
@@ -264,9 +265,9 @@ def draw_sketches(
     if mask is not None:
         near = cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0
     style = rng.random()
-    if style < 0.25 and mask is not None:
+    if style < 0.35 and mask is not None:
         clean = np.minimum(_edge(mask), _inside(photo, mask, rng))
-    elif style < 0.7:
+    elif style < 0.75:
         strength, sigma_px = rng.uniform(0.5, 1.5), rng.uniform(0.8, 2.5) * scale
         for _ in range(3):  # less detail where there is much
             clean = canny(photo, sigma_px=sigma_px, low=0.08 * strength, high=0.2 * strength)
@@ -283,18 +284,21 @@ def draw_sketches(
         faint = canny(photo, sigma_px=1.2 * scale, low=0.03, high=0.08)
         clean = np.minimum(clean, faint if mask is None else _edge(mask))
 
-    crude = clean
-    if mask is not None and rng.random() < 0.75:
+    shortest_px = rng.uniform(8, 30)
+    if mask is not None and rng.random() < 0.9:
         crude = hands.outline(mask, rng)
         if rng.random() < 0.6:
-            crude = np.minimum(crude, _inside(photo, mask, rng))
-    crude = hands.break_lines(crude, rng, gaps=0, shortest_px=rng.uniform(8, 30))
+            inside = _inside(photo, mask, rng)
+            inside = hands.break_lines(inside, rng, gaps=0, shortest_px=shortest_px)
+            crude = np.minimum(crude, inside)
+    else:
+        crude = hands.break_lines(clean, rng, gaps=0, shortest_px=shortest_px)
     if rng.random() < 0.3:
         crude = hands.jitter(crude, rng, amount_px=rng.uniform(1, 4) * scale)
-    crude = hands.misshape(crude, rng, amount=rng.uniform(0.3, 1.5))
+    crude = hands.misshape(crude, rng, amount=rng.uniform(0.2, 1.1))
     if rng.random() < 0.6:
         crude = hands.bend(crude, rng, amount_px=rng.uniform(0.3, 1.5) * scale)
-    return clean, hands.break_lines(crude, rng, gaps=int(rng.integers(7)))
+    return clean, hands.break_lines(crude, rng, gaps=int(rng.integers(4)))
 
 
 def _edge(mask: np.ndarray) -> np.ndarray:
@@ -363,6 +367,84 @@ class Critic(nn.Module):
             return self.real(x), self.label(x)
         places = x.flatten(2).transpose(1, 2)
         return self.real(places)[..., 0], self.label(places.mean(1))
+
+
+class Look(nn.Module):
+    """Features and ink to real/fake logits at some places, for the class that is told.
+
+    1 x 1 convolution of the features plus a convolution of the ink at their size, halvings, a
+    convolution; the logit of a place is linear in its vector, and so is what the class adds to it
+    (projection: Miyato and Koyama, "cGANs with Projection Discriminator", 2018).
+    """
+
+    def __init__(self, channels: int, *, width: int, halvings: int, classes: int) -> None:
+        """Build for features (N, channels, H, W)."""
+        super().__init__()
+        self.features = spectral_norm(nn.Conv2d(channels, width, 1))
+        self.ink = spectral_norm(nn.Conv2d(1, width, 3, padding=1))
+        self.halvings = nn.ModuleList(
+            spectral_norm(nn.Conv2d(width, width, 4, stride=2, padding=1)) for _ in range(halvings)
+        )
+        self.last = spectral_norm(nn.Conv2d(width, width, 3, padding=1))
+        self.real = spectral_norm(nn.Conv2d(width, 1, 1))
+        self.of_class = spectral_norm(nn.Embedding(classes, width))
+
+    def forward(self, features: Tensor, ink: Tensor, label: Tensor) -> Tensor:
+        """(N, C, H, W), ink (N, 1, S, S), labels (N,) -> (N, places)."""
+        ink = F.adaptive_avg_pool2d(ink, features.shape[-2:])
+        x = F.leaky_relu(self.features(features) + self.ink(ink), 0.1)
+        for halving in self.halvings:
+            x = F.leaky_relu(halving(x), 0.1)
+        x = F.leaky_relu(self.last(x), 0.1)
+        logits = self.real(x) + (self.of_class(label)[:, :, None, None] * x).sum(1, keepdim=True)
+        return logits.flatten(1)
+
+
+class FeatureCritic(nn.Module):
+    """Photo and sketch to real/fake and class logits, by what a frozen network sees in the photo.
+
+    After Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021: a critic for every size of
+    that network's features, and one for the pixels, each brought to about 4 x 4 places. Features
+    are scaled to length 1 a place. Classes are read from the means of all over the places.
+    """
+
+    def __init__(self, channels: Sequence[int], *, classes: int, width: int, size_px: int) -> None:
+        """Build for the features that :func:`choose_features` leaves, of so many ``channels``."""
+        super().__init__()
+        halvings = [max(0, round(math.log2(size_px)) - 4 - level) for level in range(len(channels))]
+        self.looks = nn.ModuleList(
+            Look(each, width=4 * width, halvings=count, classes=classes)
+            for each, count in zip(channels, halvings, strict=True)
+        )
+        self.pixels = nn.Sequential(
+            spectral_norm(nn.Conv2d(4, width, 3, padding=1)),
+            nn.LeakyReLU(0.1),
+            spectral_norm(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)),
+            nn.LeakyReLU(0.1),
+            spectral_norm(nn.Conv2d(2 * width, 4 * width, 4, stride=2, padding=1)),
+            nn.LeakyReLU(0.1),
+        )
+        self.near = Look(4 * width, width=4 * width, halvings=halvings[0], classes=classes)
+        self.label = nn.Linear(sum(channels), classes)
+
+    def forward(
+        self, photo: Tensor, ink: Tensor, label: Tensor, seen: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Normalised photos (N, 3, S, S), ink (N, 1, S, S), labels (N,), the photos' features.
+
+        Returns:
+            Logits (N, places) and (N, classes).
+        """
+        seen = [F.normalize(each.float(), dim=1) * each.shape[1] ** 0.5 for each in seen]
+        verdicts = [look(each, ink, label) for look, each in zip(self.looks, seen, strict=True)]
+        verdicts.append(self.near(self.pixels(torch.cat([photo, ink], 1)), ink, label))
+        return torch.cat(verdicts, 1), self.label(torch.cat([x.mean((2, 3)) for x in seen], 1))
+
+
+def choose_features(features: Sequence[Tensor], size_px: int) -> list[Tensor]:
+    """Return the deepest features of every size, a quarter of ``size_px`` at most, as they come."""
+    of_size = {each.shape[-1]: each for each in features if each.shape[-1] <= size_px // 4}
+    return list(of_size.values())
 
 
 # -- losses ----------------------------------------------------------------------------------------
@@ -445,13 +527,8 @@ class Sketch2ImgTrainer(engine.Trainer):
         self.method = Sketch2Img(**self.method_kwargs)
         self.is_encoded = config.encoded and config.diversity > 0
         self.networks = {name: getattr(self.method, name) for name in self.published}
-        self.networks["critic"] = Critic(
-            classes=len(self.classes),
-            kind=config.critic,
-            channels=6 if config.critic == "paper" else 4,
-            width=config.critic_width,
-            size_px=config.size_px,
-        )
+        self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
+        self.networks["critic"] = self._build_critic()
         also: tuple[str, ...] = ()
         if self.is_encoded:
             self.networks["posterior"] = Posterior(
@@ -462,7 +539,6 @@ class Sketch2ImgTrainer(engine.Trainer):
                 classes=len(self.classes),
             )
             also = ("posterior",)
-        self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
         self.critic_loss, self.generator_loss = GAN[config.gan]
         self.phases = (
             Phase("guessing", config.guessing_images, (Turn("guesser"),)),
@@ -473,6 +549,24 @@ class Sketch2ImgTrainer(engine.Trainer):
             ),
         )
         self.optimizers = {}
+
+    def _build_critic(self) -> nn.Module:
+        config, classes = self.config, len(self.classes)
+        if config.critic != "features":
+            return Critic(
+                classes=classes,
+                kind=config.critic,
+                channels=6 if config.critic == "paper" else 4,
+                width=config.critic_width,
+                size_px=config.size_px,
+            )
+        if config.perceptual == "none":
+            raise S2IError("critic = features needs a perceptual network: name one.")
+        with torch.no_grad():
+            seen = self.perceptual.features(torch.zeros(1, 3, config.size_px, config.size_px))
+        channels = [each.shape[1] for each in choose_features(seen, config.size_px)]
+        width, size_px = config.critic_width, config.size_px
+        return FeatureCritic(channels, classes=classes, width=width, size_px=size_px)
 
     def _open(self, split: str) -> Sequence[Sample]:
         config = self.config
@@ -574,10 +668,14 @@ class Sketch2ImgTrainer(engine.Trainer):
             both = z[:, None]
         painted = generator(ink, label, both.flatten(0, 1)).float()
         first, last = painted[:: both.shape[1]], painted[both.shape[1] - 1 :: both.shape[1]]
+        seen = self.perceptual.features(self.method.denormalize(painted, is_clipped=False))
+        with torch.no_grad():
+            batch["real_seen"] = self.perceptual.features(batch["photo"])
         terms["l1"] = config.l1 * F.l1_loss(first, real)
-        if config.feature and config.perceptual != "none":
-            photo = self.method.denormalize(first, is_clipped=False)
-            terms["feature"] = config.feature * self.perceptual(photo, batch["photo"])
+        if config.feature and seen:
+            pairs = zip(seen, batch["real_seen"], strict=True)
+            apart = [feature_distance(ours[:: both.shape[1]], theirs) for ours, theirs in pairs]
+            terms["feature"] = config.feature * torch.stack(apart).mean()
         if ramp and config.diversity:
             partner = first.detach() if self.is_encoded else first
             numbers = both[:, 0].detach(), both[:, 1].detach()
@@ -587,34 +685,48 @@ class Sketch2ImgTrainer(engine.Trainer):
             again = self.networks["posterior"].reread(last, label)
             terms["latent"] = ramp * config.latent_regression * F.l1_loss(again, z)
         if ramp:
-            seen, of_class = self._look(painted, ink, label)
-            terms["adversarial"] = ramp * config.adversarial * self.generator_loss(seen)
+            verdict, of_class = self._look(painted, ink, label, seen)
+            terms["adversarial"] = ramp * config.adversarial * self.generator_loss(verdict)
             terms["label"] = ramp * config.label * of_class
+        batch["fake_seen"] = [each.detach() for each in seen]
         batch["fake"], batch["apart"] = painted.detach(), (first - last).detach().abs().mean()
         return terms
 
-    def _look(self, photo: Tensor, ink: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    def _look(
+        self, photo: Tensor, ink: Tensor, label: Tensor, seen: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """Return the critic's real/fake logits and its class loss.
 
-        Of each sketch there may be several photos, one after the other.
+        Of each sketch there may be several photos, one after the other; ``seen`` are the
+        perceptual network's features of the photos.
         """
         count = len(photo) // len(ink)
         ink, label = ink.repeat_interleave(count, 0), label.repeat_interleave(count, 0)
         if self.config.critic == "paper":
             ink = ink.expand(-1, 3, -1, -1)
-        verdict, classes = self.networks["critic"](photo, ink)
+        critic = self.networks["critic"]
+        if isinstance(critic, FeatureCritic):
+            seen = choose_features(seen, photo.shape[-1])
+            verdict, classes = critic(photo, ink, label, seen)
+        else:
+            verdict, classes = critic(photo, ink)
         return verdict.float(), F.cross_entropy(classes.float(), label)
 
     def _judge(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return the critic's terms; classes are learned from real photos alone."""
         real, ink, label = batch["real"], batch["ink"], batch["label"]
-        on_real, of_class = self._look(real, ink, label)
-        on_fake, _ = self._look(batch["fake"], ink, label)
+        on_real, of_class = self._look(real, ink, label, batch["real_seen"])
+        on_fake, _ = self._look(batch["fake"], ink, label, batch["fake_seen"])
         terms = {"adversarial": self.critic_loss(on_real, on_fake), "label": of_class}
         if self.config.dragan:
-            penalty = dragan_penalty(lambda near: self._look(near, ink, label)[0], real)
+            penalty = dragan_penalty(lambda near: self._see(near, ink, label), real)
             terms["dragan"] = self.config.dragan * penalty
         return terms
+
+    def _see(self, photo: Tensor, ink: Tensor, label: Tensor) -> Tensor:
+        """Return the critic's real/fake logits of normalised photos."""
+        seen = self.perceptual.features(self.method.denormalize(photo, is_clipped=False))
+        return self._look(photo, ink, label, seen)[0]
 
     @torch.no_grad()
     def watch(self, batch: dict[str, Any]) -> dict[str, Tensor]:

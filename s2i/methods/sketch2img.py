@@ -637,11 +637,12 @@ class Sketch2Img(Method):
             facts = f"guessed {words}" if ink.any() else f"nothing is drawn: {ranked[0][0]}"
             guesses = tuple(ranked[:3]) if ink.any() else ()
         seeds, z = self._draw(count, seed=seed, locked=locked, spread=spread)
-        with torch.no_grad():
-            painted = self.generator(
-                ink, torch.tensor([chosen], device=ink.device), (truncation * z).to(ink)
-            )
-            photos = self.denormalize(painted.float())
+        number = torch.tensor([chosen], device=ink.device)
+        with torch.no_grad():  # one by one: sums in another order would round differently
+            painted = [
+                self.generator(ink, number, each) for each in (truncation * z).to(ink).split(1)
+            ]
+            photos = self.denormalize(torch.cat(painted).float())
         pictures = (renew_rim(image.to_picture(photo)) for photo in photos)
         return Result(
             pictures=tuple(place(picture, frame, drawing.size) for picture in pictures),

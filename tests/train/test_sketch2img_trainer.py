@@ -25,6 +25,7 @@ from train.sketch2img import (
     Sketch2ImgConfig,
     Sketch2ImgTrainer,
     balance,
+    choose_features,
     clear_rim,
     diversity,
     dragan_penalty,
@@ -323,13 +324,14 @@ def test_diversity_is_a_ratio_with_a_limit():
 
 
 class Slopes:
-    """Stands for a perceptual network: a distance that has a gradient everywhere."""
+    """Stands for a perceptual network: its features have a gradient everywhere."""
 
     def to(self, device):
         return self
 
-    def __call__(self, output, target):
-        return F.l1_loss(output, target)
+    def features(self, pictures):
+        both = torch.cat([pictures, 1 - pictures], 1)
+        return [F.avg_pool2d(both, size) for size in (2, 4, 4, 8)]
 
 
 def trained_by(term, networks):
@@ -437,6 +439,41 @@ def test_the_critic_counts_after_the_warm_up(data):
     made = trainer(data, warm_up=0.1)
     assert [made._ramp(at) for at in (0.0, 0.1, 0.2, 0.3, 1.0)] == pytest.approx([0, 0, 0.5, 1, 1])
     assert "adversarial" not in made.losses(paint_turn(made), batch_of(made), 0.05)
+
+
+def test_a_critic_by_features_hears_photo_sketch_and_class(data, monkeypatch):
+    monkeypatch.setattr(sketch2img, "Perceptual", lambda name, weights: Slopes())
+    made = trainer(data, critic="features", perceptual="stand-in")
+    turn, judged, _ = made.phases[1].turns
+    batch, critic = batch_of(made), made.networks["critic"]
+    assert [look.features.in_channels for look in critic.looks] == [6, 6]
+    terms = made.losses(turn, batch, 0.9)
+    for name in ("adversarial", "label"):
+        assert "generator" in trained_by(terms[name], made.networks)
+    critic.requires_grad_(True)
+    terms = made.losses(judged, batch, 0.9)
+    assert set(terms) == {"adversarial", "label"}
+    assert all(trained_by(term, {"critic": critic}) for term in terms.values())
+
+    critic.eval()
+    real, ink, label = batch["real"], batch["ink"], batch["label"]
+    seen = choose_features(batch["real_seen"], real.shape[-1])
+    verdict, classes = critic(real, ink, label, seen)
+    assert verdict.shape == (len(real), 3 * 16) and classes.shape == (len(real), len(made.classes))
+    assert all(
+        (verdict - critic(*changed)[0]).abs().max() > 1e-4
+        for changed in (
+            (real.flip(3), ink, label, seen),
+            (real, 1 - ink, label, seen),
+            (real, ink, (label + 1) % 3, seen),
+            (real, ink, label, [each.flip(1) for each in seen]),
+        )
+    )
+
+
+def test_a_critic_by_features_needs_a_network(data):
+    with pytest.raises(S2IError, match="perceptual network"):
+        trainer(data, critic="features")
 
 
 @pytest.mark.parametrize(
