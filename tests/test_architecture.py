@@ -25,7 +25,7 @@ ROWS = (
         "train.scenes",
         "train.publish",
     ),
-    ("train.data", "train.losses", "train.posterior"),
+    ("train.data", "train.losses", "train.critics", "train.posterior"),
     ("train.engine", "train.protocols", "train.protocols.base"),
     ("train.*", "train.protocols.*"),
     ("train.prepare", "train.evaluate"),

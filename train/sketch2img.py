@@ -25,7 +25,6 @@ random numbers lie. ``diversity = 0`` leaves all this out: photo losses on every
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -56,6 +55,7 @@ from s2i.methods.sketch2img import (
     shrink,
 )
 from train import engine, hands
+from train.critics import FeatureCritic, choose_features
 from train.data import Drawings, Sample, open_several
 from train.engine import Phase, RunConfig, Turn, setting
 from train.losses import Perceptual, feature_distance, hinge_critic, hinge_generator
@@ -369,84 +369,6 @@ class Critic(nn.Module):
         return self.real(places)[..., 0], self.label(places.mean(1))
 
 
-class Look(nn.Module):
-    """Features and ink to real/fake logits at some places, for the class that is told.
-
-    1 x 1 convolution of the features plus a convolution of the ink at their size, halvings, a
-    convolution; the logit of a place is linear in its vector, and so is what the class adds to it
-    (projection: Miyato and Koyama, "cGANs with Projection Discriminator", 2018).
-    """
-
-    def __init__(self, channels: int, *, width: int, halvings: int, classes: int) -> None:
-        """Build for features (N, channels, H, W)."""
-        super().__init__()
-        self.features = spectral_norm(nn.Conv2d(channels, width, 1))
-        self.ink = spectral_norm(nn.Conv2d(1, width, 3, padding=1))
-        self.halvings = nn.ModuleList(
-            spectral_norm(nn.Conv2d(width, width, 4, stride=2, padding=1)) for _ in range(halvings)
-        )
-        self.last = spectral_norm(nn.Conv2d(width, width, 3, padding=1))
-        self.real = spectral_norm(nn.Conv2d(width, 1, 1))
-        self.of_class = spectral_norm(nn.Embedding(classes, width))
-
-    def forward(self, features: Tensor, ink: Tensor, label: Tensor) -> Tensor:
-        """(N, C, H, W), ink (N, 1, S, S), labels (N,) -> (N, places)."""
-        ink = F.adaptive_avg_pool2d(ink, features.shape[-2:])
-        x = F.leaky_relu(self.features(features) + self.ink(ink), 0.1)
-        for halving in self.halvings:
-            x = F.leaky_relu(halving(x), 0.1)
-        x = F.leaky_relu(self.last(x), 0.1)
-        logits = self.real(x) + (self.of_class(label)[:, :, None, None] * x).sum(1, keepdim=True)
-        return logits.flatten(1)
-
-
-class FeatureCritic(nn.Module):
-    """Photo and sketch to real/fake and class logits, by what a frozen network sees in the photo.
-
-    After Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021: a critic for every size of
-    that network's features, and one for the pixels, each brought to about 4 x 4 places. Features
-    are scaled to length 1 a place. Classes are read from the means of all over the places.
-    """
-
-    def __init__(self, channels: Sequence[int], *, classes: int, width: int, size_px: int) -> None:
-        """Build for the features that :func:`choose_features` leaves, of so many ``channels``."""
-        super().__init__()
-        halvings = [max(0, round(math.log2(size_px)) - 4 - level) for level in range(len(channels))]
-        self.looks = nn.ModuleList(
-            Look(each, width=4 * width, halvings=count, classes=classes)
-            for each, count in zip(channels, halvings, strict=True)
-        )
-        self.pixels = nn.Sequential(
-            spectral_norm(nn.Conv2d(4, width, 3, padding=1)),
-            nn.LeakyReLU(0.1),
-            spectral_norm(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)),
-            nn.LeakyReLU(0.1),
-            spectral_norm(nn.Conv2d(2 * width, 4 * width, 4, stride=2, padding=1)),
-            nn.LeakyReLU(0.1),
-        )
-        self.near = Look(4 * width, width=4 * width, halvings=halvings[0], classes=classes)
-        self.label = nn.Linear(sum(channels), classes)
-
-    def forward(
-        self, photo: Tensor, ink: Tensor, label: Tensor, seen: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Normalised photos (N, 3, S, S), ink (N, 1, S, S), labels (N,), the photos' features.
-
-        Returns:
-            Logits (N, places) and (N, classes).
-        """
-        seen = [F.normalize(each.float(), dim=1) * each.shape[1] ** 0.5 for each in seen]
-        verdicts = [look(each, ink, label) for look, each in zip(self.looks, seen, strict=True)]
-        verdicts.append(self.near(self.pixels(torch.cat([photo, ink], 1)), ink, label))
-        return torch.cat(verdicts, 1), self.label(torch.cat([x.mean((2, 3)) for x in seen], 1))
-
-
-def choose_features(features: Sequence[Tensor], size_px: int) -> list[Tensor]:
-    """Return the deepest features of every size, a quarter of ``size_px`` at most, as they come."""
-    of_size = {each.shape[-1]: each for each in features if each.shape[-1] <= size_px // 4}
-    return list(of_size.values())
-
-
 # -- losses ----------------------------------------------------------------------------------------
 
 
@@ -566,7 +488,7 @@ class Sketch2ImgTrainer(engine.Trainer):
             seen = self.perceptual.features(torch.zeros(1, 3, config.size_px, config.size_px))
         channels = [each.shape[1] for each in choose_features(seen, config.size_px)]
         width, size_px = config.critic_width, config.size_px
-        return FeatureCritic(channels, classes=classes, width=width, size_px=size_px)
+        return FeatureCritic(channels, size_px=size_px, width=width, classes=classes)
 
     def _open(self, split: str) -> Sequence[Sample]:
         config = self.config
@@ -707,7 +629,7 @@ class Sketch2ImgTrainer(engine.Trainer):
         critic = self.networks["critic"]
         if isinstance(critic, FeatureCritic):
             seen = choose_features(seen, photo.shape[-1])
-            verdict, classes = critic(photo, ink, label, seen)
+            verdict, classes = critic(photo, ink, seen, label)
         else:
             verdict, classes = critic(photo, ink)
         return verdict.float(), F.cross_entropy(classes.float(), label)

@@ -18,6 +18,7 @@ from s2i.errors import S2IError
 from s2i.methods.base import Drawing
 from s2i.methods.sketch2img import Sketch2Img
 from train import engine, hands, photos, publish, sketch2img
+from train.critics import choose_features
 from train.data import Pictures
 from train.engine import Turn
 from train.sketch2img import (
@@ -25,7 +26,6 @@ from train.sketch2img import (
     Sketch2ImgConfig,
     Sketch2ImgTrainer,
     balance,
-    choose_features,
     clear_rim,
     diversity,
     dragan_penalty,
@@ -458,15 +458,15 @@ def test_a_critic_by_features_hears_photo_sketch_and_class(data, monkeypatch):
     critic.eval()
     real, ink, label = batch["real"], batch["ink"], batch["label"]
     seen = choose_features(batch["real_seen"], real.shape[-1])
-    verdict, classes = critic(real, ink, label, seen)
+    verdict, classes = critic(real, ink, seen, label)
     assert verdict.shape == (len(real), 3 * 16) and classes.shape == (len(real), len(made.classes))
     assert all(
         (verdict - critic(*changed)[0]).abs().max() > 1e-4
         for changed in (
-            (real.flip(3), ink, label, seen),
-            (real, 1 - ink, label, seen),
-            (real, ink, (label + 1) % 3, seen),
-            (real, ink, label, [each.flip(1) for each in seen]),
+            (real.flip(3), ink, seen, label),
+            (real, 1 - ink, seen, label),
+            (real, ink, seen, (label + 1) % 3),
+            (real, ink, [each.flip(1) for each in seen], label),
         )
     )
 
