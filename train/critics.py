@@ -1,4 +1,4 @@
-"""A critic that sees a picture as a frozen classification network does, for trainers.
+"""Critics that trainers share; one sees a picture as a frozen classification network does.
 
 After Sauer, Chitta, Müller and Geiger, "Projected GANs Converge Faster", NeurIPS 2021: features
 that were learned from a million photos tell a false picture from a true one at once, so that the
@@ -15,6 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+
+from s2i.errors import S2IError
+from s2i.layers import PatchCritic
+from train.losses import Perceptual
 
 SLOPE = 0.1  # of every leaky ReLU
 PLACES = 4  # verdicts across, about, at every size of features
@@ -140,3 +144,32 @@ def choose_features(features: Sequence[Tensor], size_px: int) -> list[Tensor]:
     """
     of_size = {each.shape[-1]: each for each in features if each.shape[-1] <= size_px // 4}
     return list(of_size.values())
+
+
+def build_critic(
+    kind: str, perceptual: Perceptual, *, size_px: int, condition: int, width: int, classes: int = 0
+) -> nn.Module:
+    """Return a critic of pictures and what they were made from, for :func:`judge`.
+
+    ``patch``: pix2pix's, :class:`s2i.layers.PatchCritic`; ``features``: by ``perceptual``'s.
+
+    Raises:
+        S2IError: ``features`` without a perceptual network.
+    """
+    if kind == "patch":
+        return PatchCritic(channels=3 + condition, width=width)
+    if perceptual.name == "none":
+        raise S2IError("critic = features needs a perceptual network: name one.")
+    with torch.no_grad():
+        seen = perceptual.features(torch.zeros(1, 3, size_px, size_px))
+    channels = [each.shape[1] for each in choose_features(seen, size_px)]
+    return FeatureCritic(
+        channels, size_px=size_px, condition=condition, width=width, classes=classes
+    )
+
+
+def judge(critic: nn.Module, picture: Tensor, condition: Tensor, seen: Sequence[Tensor]) -> Tensor:
+    """Return the logits of a critic without classes; ``seen`` are all features of ``picture``."""
+    if isinstance(critic, FeatureCritic):
+        return critic(picture, condition, choose_features(seen, picture.shape[-1]))[0]
+    return critic(torch.cat([picture, condition], 1))

@@ -251,8 +251,9 @@ class Perceptual(nn.Module):
         feature = style = output.new_zeros((), dtype=torch.float32)
         with torch.autocast(output.device.type, enabled=False):
             if has_features and self.taps:
-                distances = [feature_distance(found[tap], wanted[tap]) for tap in self.taps]
-                feature = torch.stack(distances).mean()
+                feature = mean_feature_distance(
+                    [found[tap] for tap in self.taps], [wanted[tap] for tap in self.taps]
+                )
             if has_style:
                 for tap in self.style_taps:
                     style = style + F.l1_loss(gram(found[tap]), gram(wanted[tap]))
@@ -278,6 +279,12 @@ def feature_distance(first: Tensor, second: Tensor) -> Tensor:
     0.0201...
     """
     return (_unit(first.float()) - _unit(second.float())).square().sum(1).mean()
+
+
+def mean_feature_distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+    """Return the mean :func:`feature_distance` of features, pair by pair: what Perceptual does."""
+    pairs = zip(first, second, strict=True)
+    return torch.stack([feature_distance(one, other) for one, other in pairs]).mean()
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -36,12 +36,12 @@ from torch import Tensor
 from s2i import image, palette
 from s2i.edges import find_lines, thin_lines
 from s2i.errors import S2IError
-from s2i.layers import PatchCritic
 from s2i.methods.pirec import CHANNELS, Pirec, to_inputs, with_picture
 from train import engine, hands, publish
+from train.critics import build_critic, judge
 from train.data import Drawings, Pictures, augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
-from train.losses import GAN, Perceptual, feature_matching
+from train.losses import GAN, Perceptual, feature_matching, mean_feature_distance
 
 DEMO = Path(__file__).parent / "recipes" / "pirec_demo.toml"
 
@@ -54,6 +54,7 @@ class PirecConfig(RunConfig):
     size_px: int = setting(128, "side of the pictures trained on")
     generator: str = setting("skip", "network", choices=("skip", "paper"))
     width: int = setting(24, "channels of the network's first stage (64 in the paper)")
+    critic: str = setting("patch", "critic", choices=("patch", "features"))
     critic_width: int = setting(24, "channels of the critic's first stage")
     photo_column: str = setting("", "column of a zip's meta.csv that holds the pictures")
     given_lines: float = setting(0.5, "share of samples with the data's own lines, if it has any")
@@ -175,13 +176,19 @@ class PirecTrainer(engine.Trainer):
         self.config = config
         self.phase = "imitation"
         method = Pirec(**self.method_kwargs)
-        critic = PatchCritic(channels=3 + CHANNELS[config.generator], width=config.critic_width)
+        self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
+        critic = build_critic(
+            config.critic,
+            self.perceptual,
+            size_px=config.size_px,
+            condition=CHANNELS[config.generator],
+            width=config.critic_width,
+        )
         self.networks = {
             "generator": method.generator,
             "refiner": method.refiner,
             "critic": critic,
         }
-        self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
         self.critic_loss, self.generator_loss = GAN[config.gan]
         self.optimizers = {}
         both = (Turn("generator"), Turn("critic"))
@@ -234,22 +241,27 @@ class PirecTrainer(engine.Trainer):
         config, inputs, target = self.config, batch["inputs"], batch["target"]
         critic = self.networks["critic"]
         if turn.network == "critic":
-            real = critic(torch.cat([target, inputs], 1))
-            fake = critic(torch.cat([batch["fake"], inputs], 1))
+            real = judge(critic, target, inputs, batch["real_seen"])
+            fake = judge(critic, batch["fake"], inputs, batch["fake_seen"])
             return {"adversarial": self.critic_loss(real, fake)}
         output = self._generate(turn.network, batch)
-        batch["fake"] = output.detach()
+        seen = self.perceptual.features(output)
+        with torch.no_grad():
+            batch["real_seen"] = self.perceptual.features(target)
+        batch["fake"], batch["fake_seen"] = output.detach(), [each.detach() for each in seen]
         terms = {"l1": config.l1 * F.l1_loss(output, target)}
         weight = config.refining_feature if self.phase == "refining" else config.feature
-        if weight or config.style:
-            feature, style = self._perceive(output, target)
-            terms["feature"] = weight * feature
-            if config.style:
-                terms["style"] = config.style * style
+        if weight and seen:
+            terms["feature"] = weight * mean_feature_distance(seen, batch["real_seen"])
+        elif weight:  # L1 at three coarser scales
+            halved = [[F.avg_pool2d(each, size) for size in (2, 4, 8)] for each in (output, target)]
+            terms["feature"] = weight * feature_matching(*halved)
+        if config.style:
+            terms["style"] = config.style * self.perceptual.style(output, target)
         if self.phase != "imitation" and config.adversarial:
             ramp = 1.0 if self.phase == "refining" else min(1.0, max(0.0, 3 * progress - 1))
             strength = config.adversarial * (2 if self.phase == "refining" else 1)
-            verdict = critic(torch.cat([output, inputs], 1))
+            verdict = judge(critic, output, inputs, seen)
             terms["adversarial"] = ramp * strength * self.generator_loss(verdict)
         fall = 0.0 if self.phase == "imitation" else progress
         engine.fall_by_cosine(self.optimizers[turn.network], config.learning_rate, fall)
@@ -263,15 +275,6 @@ class PirecTrainer(engine.Trainer):
         if torch.rand(()) < 0.1:  # so that repeated refinement stays stable
             picture = refiner(with_picture(batch["inputs"], picture.detach()))
         return picture
-
-    def _perceive(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return feature and style distance; without a network, L1 at three coarser scales."""
-        if self.config.perceptual != "none":
-            if self.config.style:
-                return self.perceptual.feature_and_style(output, target)
-            return self.perceptual(output, target), output.new_zeros(())
-        halved = [(F.avg_pool2d(output, size), F.avg_pool2d(target, size)) for size in (2, 4, 8)]
-        return feature_matching(*zip(*halved, strict=True)), output.new_zeros(())
 
     def sample(self, networks: dict[str, torch.nn.Module], batch: dict[str, Any]) -> Tensor:
         """Return columns: colours and lines, spread colours, painted, refined, target."""

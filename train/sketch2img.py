@@ -55,10 +55,10 @@ from s2i.methods.sketch2img import (
     shrink,
 )
 from train import engine, hands
-from train.critics import FeatureCritic, choose_features
+from train.critics import FeatureCritic, build_critic, choose_features
 from train.data import Drawings, Sample, open_several
 from train.engine import Phase, RunConfig, Turn, setting
-from train.losses import Perceptual, feature_distance, hinge_critic, hinge_generator
+from train.losses import Perceptual, hinge_critic, hinge_generator, mean_feature_distance
 from train.photos import find_object, guess_object
 from train.posterior import Posterior
 from train.scenes import SCENES
@@ -482,13 +482,14 @@ class Sketch2ImgTrainer(engine.Trainer):
                 width=config.critic_width,
                 size_px=config.size_px,
             )
-        if config.perceptual == "none":
-            raise S2IError("critic = features needs a perceptual network: name one.")
-        with torch.no_grad():
-            seen = self.perceptual.features(torch.zeros(1, 3, config.size_px, config.size_px))
-        channels = [each.shape[1] for each in choose_features(seen, config.size_px)]
-        width, size_px = config.critic_width, config.size_px
-        return FeatureCritic(channels, size_px=size_px, width=width, classes=classes)
+        return build_critic(
+            config.critic,
+            self.perceptual,
+            size_px=config.size_px,
+            condition=1,
+            width=config.critic_width,
+            classes=classes,
+        )
 
     def _open(self, split: str) -> Sequence[Sample]:
         config = self.config
@@ -595,9 +596,9 @@ class Sketch2ImgTrainer(engine.Trainer):
             batch["real_seen"] = self.perceptual.features(batch["photo"])
         terms["l1"] = config.l1 * F.l1_loss(first, real)
         if config.feature and seen:
-            pairs = zip(seen, batch["real_seen"], strict=True)
-            apart = [feature_distance(ours[:: both.shape[1]], theirs) for ours, theirs in pairs]
-            terms["feature"] = config.feature * torch.stack(apart).mean()
+            of_first = [each[:: both.shape[1]] for each in seen]
+            apart = mean_feature_distance(of_first, batch["real_seen"])
+            terms["feature"] = config.feature * apart
         if ramp and config.diversity:
             partner = first.detach() if self.is_encoded else first
             numbers = both[:, 0].detach(), both[:, 1].detach()

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from toy_features import Slopes
 
 from s2i import image, methods, weights
 from s2i.errors import S2IError
@@ -321,17 +322,6 @@ def test_diversity_is_a_ratio_with_a_limit():
     assert (gradient[0] > 0).all() and (gradient[1] == 0).all()  # enough is enough
     twice = diversity(first, second, z, 2 * other, limit=0.5)
     assert twice.item() == pytest.approx((0.05 + 0.5) / 2, abs=1e-4)
-
-
-class Slopes:
-    """Stands for a perceptual network: its features have a gradient everywhere."""
-
-    def to(self, device):
-        return self
-
-    def features(self, pictures):
-        both = torch.cat([pictures, 1 - pictures], 1)
-        return [F.avg_pool2d(both, size) for size in (2, 4, 4, 8)]
 
 
 def trained_by(term, networks):
