@@ -233,6 +233,7 @@ class Method(nn.Module):
     A subclass keeps the arguments it was built with in ``self.kwargs`` (JSON values only).
     ``preview`` holds the controls' values while the pen is down, where they differ: what is fast.
     ``film`` holds those for the frames of a video: what is seen in one.
+    ``single`` holds those for one picture where there would be several, beside other methods'.
     """
 
     name: ClassVar[str]
@@ -244,6 +245,7 @@ class Method(nn.Module):
     controls: ClassVar[tuple[Control, ...]] = ()
     preview: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     film: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    single: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     suffixes: ClassVar[tuple[str, ...]] = (".png", ".gif")
     actions: ClassVar[tuple[Action, ...]] = ()
     start_controls: ClassVar[tuple[Control, ...]] = ()

@@ -521,6 +521,7 @@ class Sketch2Img(Method):
         ),
     )
     preview: ClassVar[Mapping[str, Any]] = {"count": 1}
+    single: ClassVar[Mapping[str, Any]] = preview
     presets: ClassVar[Mapping[str, dict[str, Any]]] = {
         "small": {"generator": "small", "width": 24, "size_px": 64, "latent": 64},
         "paper": PAPER | {"conditional": False},

@@ -39,10 +39,11 @@ const hand = {
   palette: props.palette,
 };
 let method = methods[props.methods[0]?.name];
+let expected = null; // the method whose picture is on the stage before its tab is
 let isPaused = false;
 
 const onPhoto = () => Boolean(method?.reads.includes('photo'));
-const canMark = () => photo && method.reads.includes('marks');
+const canMark = (one = method) => photo && one.reads.includes('marks');
 const canUse = (tool) => !onPhoto() || tool === 'pan' || canMark() && ['brush', 'erase'].includes(tool);
 const layerNow = () => (onPhoto() ? 'marks' : hand.layer);
 const sizeNow = () => (onPhoto() ? page.marks : page);
@@ -76,6 +77,8 @@ const urls = { lines: null, colors: null, marks: null };
 const urlOf = (name) => (urls[name] ??= canvas[name].toDataURL('image/png'));
 
 function changed(names) {
+  s2i.all?.close();
+  expected = null;
   stopStream();
   for (const name of names) urls[name] = null;
   drawingTime = performance.now();
@@ -733,6 +736,7 @@ const KEYS = {
   '[': () => setSizePx(own().size[sizeKind(own().tool)] / 1.25 - 0.5),
   ']': () => setSizePx(own().size[sizeKind(own().tool)] * 1.25 + 0.5),
   delete: actions.clear, backspace: actions.clear,
+  a: () => isRestored && s2i.all?.toggle(),
   '?': actions.keys,
 };
 
@@ -749,7 +753,7 @@ document.addEventListener('keydown', (event) => {
   } else if (key === ' ' || key === 'enter') {
     if (isPressable(event.target)) return;
     action = key === 'enter' ? paintAgain : () => { isSpaceDown = true; showHand(); };
-  } else action = KEYS[key];
+  } else action = key === 'escape' ? s2i.all?.isOpen && s2i.all.close : KEYS[key];
   if (!action) return;
   event.preventDefault();
   action();
@@ -796,10 +800,10 @@ function schedule() {
   postTimer = setTimeout(post, Math.max(0, (seq > shownSeq ? POST_MS : REST_MS) - since));
 }
 
-function payload() {
-  const head = { method: method.name, again, is_preview: Boolean(stroke) };
-  if (!onPhoto()) return { ...head, lines: urlOf('lines'), colors: urlOf('colors') };
-  const hasMarks = canMark() && !isEmpty('marks');
+function payload(one = method) {
+  const head = { method: one.name, again, is_preview: Boolean(stroke) };
+  if (!one.reads.includes('photo')) return { ...head, lines: urlOf('lines'), colors: urlOf('colors') };
+  const hasMarks = canMark(one) && !isEmpty('marks');
   return { ...head, photo: photo?.url ?? null, marks: hasMarks ? urlOf('marks') : null };
 }
 
@@ -814,19 +818,19 @@ function post() {
   lastSent = sent;
   isForced = false;
   times.set(seq + 1, drawingTime);
-  if (method.isStream) {
-    stopStream();
-    stream = { key: crypto.randomUUID?.() ?? String(Math.random()) };
-    value.stream = stream.key;
-  }
   send(value);
 }
 
 function send(value) {
+  const { isStream } = methods[value.method];
   postTime = performance.now();
+  if (isStream) {
+    stopStream();
+    stream = { key: crypto.randomUUID?.() ?? String(Math.random()) };
+    value.stream = stream.key;
+  }
   props.value = { seq: ++seq, ...value };
-  if (method.isStream) trigger('paint_steps');
-  else trigger('paint');
+  trigger(isStream ? 'paint_steps' : 'paint');
   clearTimeout(offlineTimer);
   offlineTimer = setTimeout(checkConnection, patience);
   setTimeout(showBusy, 150);
@@ -837,19 +841,22 @@ async function showBusy() {
   const isOffline = document.querySelector('[data-testid=state]').dataset.kind === 'offline';
   if (!isOffline) showState('busy');
   if (performance.now() - postTime < 500) return setTimeout(showBusy, 500);
-  const text = await server.loading_of(s2i.start?.weights).catch(() => null);
+  const text = await server.loading_of(s2i.start?.settingsOf((jobs.get(seq)?.one ?? method).name).weights).catch(() => null);
   if (!text || shownSeq >= seq) return;
   showState('loading', text);
   setTimeout(showBusy, 500);
 }
 
 function payloadForAction() {
+  s2i.all?.close();
   stopStream();
   showState('busy');
   return payload();
 }
 
 function repaint() {
+  s2i.all?.close();
+  expected = null;
   stopStream();
   drawingTime = performance.now();
   isDirty = isForced = true;
@@ -861,6 +868,37 @@ function paintAgain() {
   again += 1;
   if (isPaused) setPaused(false);
   repaint();
+}
+
+// The drawing by one method, whatever tab is open: it waits its turn among the others. `onPassing`
+// gets what a stream makes on its way; the answer is the last result, null if it was given up.
+const jobs = new Map(); // seq -> job
+const paintWith = (name, onPassing) => new Promise((finish) => {
+  sendJob({ one: methods[name], onPassing, finish });
+});
+
+function sendJob(job) {
+  endStroke();
+  if (!navigator.onLine) return job.finish({ sentence: 'No connection: try it again.' });
+  jobs.set(seq + 1, job);
+  send({ ...payload(job.one), again: 0, is_single: true });
+}
+
+function dropJobs() {
+  for (const job of jobs.values()) {
+    job.isOver = true;
+    job.finish(null);
+  }
+  stopStream();
+}
+
+// What the drawing lacks for a method, in words; nothing where it can be painted.
+function lackOf({ reads }) {
+  if (reads.includes('photo')) return photo ? '' : 'reads a photo, and there is none on the pad.';
+  const read = LAYERS.filter((name) => reads.includes(name));
+  if (!read.every(isEmpty)) return '';
+  const words = read.map((name) => TITLES[name].toLowerCase()).join(' and ');
+  return `reads ${words}, and there ${read.length > 1 ? 'is nothing' : 'are none'} on the pad.`;
 }
 
 // A method whose results are streams is known by its first answer. Only one of its streams runs:
@@ -876,10 +914,17 @@ function stopStream() {
 
 // The stage calls this when a result is on the screen.
 function painted(result) {
+  const job = jobs.get(result.seq);
   if (result.is_stream) {
     methods[result.method].isStream = true;
     shownSeq = Math.max(shownSeq, result.seq);
-    return repaint();
+    if (!job) return repaint();
+    if (!job.isOver) return sendJob(job);
+  }
+  if (result.picture && result.ms !== undefined && !result.more) methods[result.method].ms = result.ms;
+  if (job && !job.isOver) {
+    job.isOver = !result.more; // and stays known: the last result of a stream may come twice
+    (result.more ? job.onPassing : job.finish)(result);
   }
   if (result.stream !== undefined) {
     const isOld = result.stream !== stream.key || stream.isStopped;
@@ -892,7 +937,7 @@ function painted(result) {
   const time = times.get(result.seq);
   for (const key of times.keys()) if (key <= result.seq) times.delete(key);
   shownSeq = Math.max(shownSeq, result.seq);
-  if (result.picture) find('.sheet .onion').src = result.picture;
+  if (result.picture && !job) find('.sheet .onion').src = result.picture;
   if (shownSeq < seq) return;
   clearTimeout(offlineTimer);
   patience = OFFLINE_MS;
@@ -903,8 +948,8 @@ function painted(result) {
     if (isDirty) schedule();
     return;
   }
-  milliseconds = Math.round(performance.now() - (time ?? drawingTime));
-  showState('live');
+  if (!job) milliseconds = Math.round(performance.now() - (time ?? drawingTime));
+  if (!s2i.all?.isRunning) showState('live');
   if (isDirty) schedule();
 }
 
@@ -939,10 +984,12 @@ async function checkConnection() {
     await fetch('theme.css', { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(3000) });
     // The connection is there, so the snapshot got lost with the old one or in a full queue.
     const isBack = document.querySelector('[data-testid=state]').dataset.kind === 'offline';
-    if (isBack || method.live && !method.isStream) {
+    const job = jobs.get(seq), one = job?.one ?? method;
+    if (isBack || one.live && !one.isStream) {
       showState('busy');
       patience *= 2; // or a slow server would never get done
-      repaint();
+      if (job && !job.isOver) sendJob(job);
+      else repaint();
     }
   } catch {
     showState('offline');
@@ -1120,13 +1167,17 @@ async function inkOf(url) {
 }
 
 s2i.pad = {
-  load, openPhoto, bringPhoto, painterOf, inkOf, useColors, stopStream, saveSoon, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
+  paintWith, dropJobs, lackOf, load, openPhoto, bringPhoto, painterOf, inkOf, useColors, stopStream, saveSoon, clearPage, repaint, paintAgain, painted, payload, payloadForAction, send, notice, showState, isEmpty, urlOf,
   get size() { return { width: sizeNow().width, height: sizeNow().height }; },
   get photo() { return photo?.url ?? null; },
   get isOnPhoto() { return onPhoto(); },
   get method() { return method; },
+  hasJob: (at) => jobs.has(at),
+  get seq() { return seq; },
   get settled() { return seq === shownSeq && !isDirty && !isStreaming; },
+  methods: Object.values(methods),
   methodOf: (name) => methods[name],
+  expect(name) { expected = name; },
   readsPhoto: (name) => Boolean(methods[name]?.reads.includes('photo')),
   sourcesOf: (name) => (methods[name]?.reads.includes('photo')
     ? { photo: photo?.id, marks: urlOf('marks') } : { lines: urlOf('lines'), colors: urlOf('colors') }),
@@ -1141,7 +1192,8 @@ s2i.pad = {
     showSheet();
     s2i.start?.showExamples();
     s2i.stage?.showMethod(method);
-    repaint();
+    if (expected !== name) repaint();
+    expected = null;
   },
 };
 

@@ -42,9 +42,9 @@ def read_asset(*names: str) -> str:
 class SketchPad(gr.HTML):
     """Two layers to draw on or, for a method that reads ``photo``, a photo to paint marks on.
 
-    Its value is ``{seq, method, again, is_preview}`` with the data URLs ``lines`` and ``colors`` or
-    ``photo`` and ``marks``; its events are ``paint`` and, for a stream of results with the key
-    ``stream``, ``paint_steps``.
+    Its value is ``{seq, method, again, is_preview[, is_single]}`` with the data URLs ``lines`` and
+    ``colors`` or ``photo`` and ``marks``; its events are ``paint`` and, for a stream of results
+    with the key ``stream``, ``paint_steps``.
     From Python ``cmd={"seq": ..., "lines": url, "colors": url, "sentence": ...}`` lays layers on
     the pad (undoable) or tells the person something; ``seq`` has to differ from the one before.
     """
@@ -59,7 +59,7 @@ class SketchPad(gr.HTML):
         server_functions: Sequence[Callable] = (),
         **kwargs: Any,
     ) -> None:
-        """Describe the methods by ``name, title, reads, live``."""
+        """Describe the methods by ``name, title, reads, live, is_slow``."""
         super().__init__(
             value=value,
             html_template=read_asset("pad.html"),

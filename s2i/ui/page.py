@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import html
+import inspect
 import itertools
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -76,13 +78,17 @@ class Order:
     drawing: Drawing
     values: dict[str, Any]
     is_preview: bool = False
+    is_single: bool = False  # one picture, beside those of other methods
 
     def show(self, result: Result, name: str, *, is_passing: bool = False) -> dict[str, Any]:
         """Return the stage's ``shown`` for what the weights ``name`` made."""
         controls = {control.name: control for control in self.method.controls}
-        words: dict[str, Any] = {"about": describe(self.method, name, self.values)}
+        hidden = self.method.single if self.is_single else ()
+        values = {name: value for name, value in self.values.items() if name not in hidden}
+        words: dict[str, Any] = {"about": describe(self.method, name, values)}
+        words |= {"is_part": True} if hidden else {}
         if result.seeds and "seed" in controls:
-            seeds = [self.values | {"seed": seed} for seed in result.seeds]
+            seeds = [values | {"seed": seed} for seed in result.seeds]
             words["abouts"] = [describe(self.method, name, values) for values in seeds]
         unlocked = controls["locked"].default if "locked" in controls else None
         locked = self.values.get("locked", unlocked)
@@ -123,6 +129,7 @@ def build() -> gr.Blocks:
             "title": one.title,
             "reads": list(one.reads),
             "live": one.live,
+            "is_slow": not one.live or inspect.isgeneratorfunction(one.predict),
             "label": next((each.name for each in one.controls if isinstance(each, Label)), None),
             "unlocked": next(
                 (each.default for each in one.controls if each.name == "locked"), None
@@ -322,12 +329,16 @@ def _make_reader(panels: list[Panel]) -> Callable[[Any, tuple], Order]:
         values = dict(zip(panel.controls, values, strict=True))
         values = _refine_again(panel.method, values, payload.get("again", 0))
         is_preview = payload.get("is_preview") is True
+        is_single = payload.get("is_single") is True
+        values |= panel.method.preview if is_preview else {}
+        values |= panel.method.single if is_single else {}
         return Order(
             method=panel.method,
             weights=chosen,
             drawing=read_drawing(payload),
-            values=values | panel.method.preview if is_preview else values,
+            values=values,
             is_preview=is_preview,
+            is_single=is_single,
         )
 
     return read
@@ -342,10 +353,11 @@ def _make_painter(read: Callable[[Any, tuple], Order]) -> Callable[..., Stage]:
         try:
             order = read(payload, settings)
             loaded = _load(order.method, order.weights)
+            began = time.perf_counter()
             with weights.inference(loaded.device):
                 result = loaded.method.run(order.drawing, **order.values)
             if isinstance(result, Result):
-                shown = order.show(result, loaded.name)
+                shown = {"ms": _since(began), **order.show(result, loaded.name)}
             else:
                 shown = {"method": order.method.name, "is_stream": True}
         except Exception as error:
@@ -364,11 +376,12 @@ def _make_stepper(read: Callable[[Any, tuple], Order]) -> Callable[..., Iterator
         try:
             order = read(payload, settings)
             loaded = _load(order.method, order.weights)
+            began = time.perf_counter()
             with closing(follow(lambda: _run_steps(loaded, order), key=key)) as results:
                 for result, is_last in results:
                     is_passing = order.is_preview or not is_last
                     shown = order.show(result, loaded.name, is_passing=is_passing)
-                    head |= {"number": next(_numbers)}
+                    head |= {"number": next(_numbers), "ms": _since(began)}
                     yield Stage(shown={**head, "more": not is_last, **shown})
         except Exception as error:
             yield Stage(shown={**head, "number": next(_numbers), **_excuse(error)})
@@ -390,6 +403,11 @@ def _paint(order: Order) -> dict[str, Any]:
     with weights.inference(loaded.device):
         result = last_of(loaded.method.run(order.drawing, **order.values))
     return order.show(result, loaded.name)
+
+
+def _since(began: float) -> int:
+    """Return the milliseconds since ``began``; loading the weights does not count as painting."""
+    return round(1000 * (time.perf_counter() - began))
 
 
 def _seq_of(payload: Any) -> int:

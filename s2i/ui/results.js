@@ -5,7 +5,7 @@ const find = (selector) => element.querySelector(selector);
 const frame = find('.frame'), ghost = find('.ghost'), strip = find('.strip');
 let shown = null; // the last result with a picture
 let newest = null; // what the server said last, an error perhaps
-let isGhostOn = false, isStripKept = false;
+let isGhostOn = false, isStripKept = false, isLookKept = false;
 const REPLAY_MS = 4000, CAPTION_PX = 26;
 
 function download(href, name) {
@@ -16,8 +16,9 @@ function download(href, name) {
 }
 
 const stamp = () => new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
-const nameOf = () => `${(shown?.name ?? 's2i').replace(/[^\w-]+/g, '-')}-${stamp()}`;
-const aboutOf = (i = selected) => shown?.abouts?.[i] ?? shown?.about;
+const nameOf = (result = shown) => `${(result?.name ?? 's2i').replace(/[^\w-]+/g, '-')}-${stamp()}`;
+const aboutIn = (result, i = 0) => result?.abouts?.[i] ?? result?.about;
+const aboutOf = (i = selected) => aboutIn(shown, i);
 
 let wanted = null;
 
@@ -31,9 +32,12 @@ async function put(source) {
   if (next === wanted) frame.querySelector('img').replaceWith(next);
 }
 
-watch('shown', async () => {
-  const result = props.shown;
-  if (!result) return;
+watch('shown', () => {
+  if (s2i.pad?.hasJob(props.shown?.seq)) s2i.pad.painted(props.shown); // it is not for the stage
+  else if (props.shown) present(props.shown);
+});
+
+async function present(result) {
   const isNewest = !shown || !result.seq || !shown.seq || result.seq >= shown.seq;
   if (!isNewest) return;
   if (result.is_stream) return s2i.pad?.painted(result);
@@ -66,7 +70,7 @@ watch('shown', async () => {
   find('.sentence').textContent = result.sentence ?? '';
   showProgress(result);
   s2i.pad?.painted(result);
-});
+}
 
 function showProgress({ more, progress }) {
   const bar = find('.progress'), share = 100 * Math.min(1, Math.max(0, progress ?? 0));
@@ -151,22 +155,23 @@ function showStrip({ pictures = [], captions = [], colors = [], seeds = [], gif,
   const isGrid = items.some(isSown);
   element.classList.toggle('has-grid', isGrid);
   element.classList.toggle('can-vary', isGrid && unlockedOf(method) !== null && locked === undefined);
-  if (!isRenewed) showGrid(isGrid);
-  arrange();
+  if (!isRenewed) showGrid(isGrid && !isLookKept);
+  isLookKept = false;
+  arrange(strip, CAPTION_PX);
   showSelected();
 }
 
 // The pictures of a grid get as large as the room allows.
-function arrange() {
-  const { clientWidth: width, clientHeight: height } = find('.view'), count = items.length;
+function arrange(grid, captionPx) {
+  const { clientWidth: width, clientHeight: height } = find('.view'), count = grid.children.length;
   const rowsOf = (columns) => Math.ceil(count / columns);
-  const sideOf = (columns) => Math.min(width / columns, height / rowsOf(columns) - CAPTION_PX);
+  const sideOf = (columns) => Math.min(width / columns, height / rowsOf(columns) - captionPx);
   let best = 1;
   for (let columns = 2; columns <= count; columns++) if (sideOf(columns) > sideOf(best)) best = columns;
-  strip.style.setProperty('--columns', best);
-  strip.style.setProperty('--rows', rowsOf(best));
+  grid.style.setProperty('--columns', best);
+  grid.style.setProperty('--rows', rowsOf(best));
 }
-new ResizeObserver(arrange).observe(find('.view'));
+new ResizeObserver(() => arrange(strip, CAPTION_PX)).observe(find('.view'));
 
 const isSown = (item) => item.seed !== undefined;
 
@@ -327,18 +332,21 @@ function saveSvg() {
   setTimeout(() => URL.revokeObjectURL(href), 10000);
 }
 
+const keepResult = (result, picture, i = 0) => s2i.session?.keep({
+  picture, ...s2i.pad.sourcesOf(result.method), about: aboutIn(result, i), weights: result.weights,
+  method: result.method, name: nameOf(result),
+});
+
 const current = () => (element.classList.contains('has-picture') ? frame.querySelector('img').src : null);
 
 const actions = {
   paint: () => s2i.pad?.paintAgain(),
-  keep: () => current() && s2i.session?.keep({
-    picture: current(), ...s2i.pad.sourcesOf(shown.method), about: aboutOf(), weights: shown.weights,
-    method: shown.method, name: nameOf(),
-  }),
+  keep: () => current() && keepResult(shown, current(), selected),
   stop: () => s2i.pad?.stopStream(),
   save: () => current() && download(current(), nameOf() + (items[selected]?.seed === undefined
     ? `.${kindOf(current())}` : markOf(selected))),
   saveEach: () => items.length && saveEach(),
+  saveAll: () => saveAllCells(),
   grid: () => {
     showGrid(true);
     strip.children[selected].firstElementChild.focus();
@@ -369,12 +377,12 @@ element.addEventListener('click', (event) => {
 });
 
 element.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && element.classList.contains('has-grid')) actions.grid();
+  if (event.key === 'Escape' && element.classList.contains('has-grid') && !s2i.all.isOpen) actions.grid();
 });
 
 s2i.download = download;
 s2i.stage = {
-  save: actions.save,
+  save: () => (s2i.all.isOpen ? s2i.all : actions).save(),
   drawGhost(lines) {
     if (!isGhostOn) return;
     [ghost.width, ghost.height] = [lines.width, lines.height];

@@ -33,8 +33,8 @@ class Stage(gr.HTML):
         super().__init__(
             value=value,
             html_template=read_asset("results.html"),
-            css_template=read_asset("results.css"),
-            js_on_load=read_asset("results.js"),
+            css_template=read_asset("results.css", "all.css"),
+            js_on_load=read_asset("results.js", "all.js"),
             apply_default_css=False,
             server_functions=[gif_of],
             shown=shown,

@@ -204,7 +204,7 @@ function openFirst() {
 s2i.start = {
   openPhoto, openFirst, chooseWeights, showExamples, sendSketch, resend: sendPhoto,
   openTab: (tab, weights) => choose({ tab, weights: weights && { [tab]: weights } }),
-  get weights() { return current(); },
+  settingsOf: (method) => ({ weights: chosen[method], values: values[method] }),
   get settings() {
     const weights = Object.entries(chosen).filter(([method, name]) => name !== first[method]);
     return { tab: s2i.pad.method?.name, weights: Object.fromEntries(weights), values };

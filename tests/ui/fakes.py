@@ -196,7 +196,7 @@ class Breed(Method):
             advanced=True,
         ),
     )  # fmt: skip
-    preview = MappingProxyType({"count": 1})
+    preview = single = MappingProxyType({"count": 1})
 
     def __init__(self, classes=("apple", "pear")):
         super().__init__(classes=list(classes))

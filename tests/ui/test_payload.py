@@ -349,6 +349,25 @@ def test_a_class_that_cannot_be_is_one_short_sentence(breeds, label, sentence):
     assert shown["facts"] == "pear" and shown["seeds"] == [0, 1]
 
 
+def test_one_picture_where_there_would_be_several(breeds):
+    panel = types.SimpleNamespace(
+        method=fakes.Breed,
+        controls=dict.fromkeys(("label", "count", "seed", "locked")),
+        inputs=[None] * 5,
+    )
+    paint = page._make_painter(page._make_reader([panel]))
+    payload = {"seq": 1, "method": "breed", "lines": write_layer(layer(8, 8)), "is_single": True}
+    shown = paint(payload, "breed.fruit", "pear", 5, 3, -1).props["shown"]
+    assert shown["seeds"] == [3] and "pictures" not in shown and shown["is_part"]
+    assert shown["about"] == "Breed · fruit · class pear · seed 3"
+    assert shown["ms"] >= 0
+    for other in (False, 1, "yes", None, {"count": 99}):
+        shown = paint(payload | {"is_single": other}, "breed.fruit", "pear", 5, 3, -1).props[
+            "shown"
+        ]
+        assert len(shown["seeds"]) == 5 and "is_part" not in shown
+
+
 def test_gradio_can_copy_the_page(zoo):
     """It does so for every visitor; what it can't copy it takes apart, and leaves half a loop."""
     blocks = page.build()
