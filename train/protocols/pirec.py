@@ -37,6 +37,7 @@ from train.protocols.base import (
     BETTER,
     SET_MEASURES,
     SHEET_PICTURES,
+    Headline,
     Mean,
     Report,
     Row,
@@ -54,9 +55,19 @@ from train.protocols.base import (
     show_sets,
     summarize,
     tile,
+    with_interval,
     write_table,
 )
 
+HEADLINES = tuple(
+    Headline(
+        score=f"refined.{measure}",
+        title=BETTER[measure],
+        beside={f"domain.{measure}": "colour domain"},
+        digits=digits,
+    )
+    for measure, digits in (("lpips", 3), ("features", 3), ("psnr", 2))
+)
 DAB_COUNTS = (3, 8, 20)
 HANDS_PICTURES = 200
 
@@ -213,8 +224,7 @@ def _collect_scores(rows: list[Row], means: dict[str, Mean], sets: Sets) -> dict
             trivial = means[f"domain.{measure}"][0]
             ratio = means[f"{condition}.{measure}"][0] / trivial if trivial else float("nan")
             scores[f"{condition}.{measure}_ratio"] = ratio
-    low, high = _difference(rows, "lpips")[1:]
-    scores |= {"refined_minus_unrefined.lpips_low": low, "refined_minus_unrefined.lpips_high": high}
+    scores |= with_interval("refined_minus_unrefined.lpips", _difference(rows, "lpips"))
     return collect_scores(scores, sets, pictures=len(rows))
 
 

@@ -22,6 +22,7 @@ from train.protocols.base import (
     MEASURES,
     SET_MEASURES,
     SHEET_PICTURES,
+    Headline,
     Report,
     Row,
     Task,
@@ -38,6 +39,19 @@ from train.protocols.base import (
     write_table,
 )
 
+HEADLINES = (
+    Headline(
+        score="painted.lpips",
+        title=BETTER["lpips"],
+        beside={"lines.lpips": "the lines", "mean.lpips": "mean training photo"},
+    ),
+    Headline(
+        score="painted.figure_lpips",
+        title=BETTER["figure_lpips"],
+        beside={"lines.figure_lpips": "the lines", "mean.figure_lpips": "mean training photo"},
+    ),
+    Headline(score="painted.kid", title=BETTER["kid"], beside={"photo.kid": "real photos"}),
+)
 TITLES = {"lines": "lines", "mean": "mean training photo", "painted": "painted"}
 
 

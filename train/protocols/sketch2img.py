@@ -51,6 +51,7 @@ from s2i.methods.base import Drawing
 from train.data import Sample
 from train.protocols.base import (
     BETTER,
+    Headline,
     Mean,
     Report,
     Row,
@@ -71,6 +72,17 @@ from train.protocols.base import (
 SIZE_PX = 64
 IS_SPREAD = True
 ALIASES = {"shoe": "shoes", "jacket": "outwear", "sweater": "longsleeve"}
+HEADLINES = (
+    Headline(
+        score="people.in_class",
+        title="people's drawings in class ↑",
+        beside={"photo.in_class": "real photos"},
+    ),
+    Headline(
+        score="painted.in_class", title="in class ↑", beside={"photo.in_class": "real photos"}
+    ),
+    Headline(score="painted.kid", title=BETTER["kid"], beside={"floor.kid": "real photos"}),
+)
 SEEDS, SHOWN, CANDIDATES = 8, 4, 10
 DIVERSE_PER_CLASS, TESTED_PER_CLASS, DRAWN_PER_CLASS = 5, 2, 5
 FEWEST_FOR_KID = 5
