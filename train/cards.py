@@ -153,7 +153,7 @@ def _write_part(entry: Entry, level: str) -> str:
     )
     if method in methods.METHODS:
         asked = "--lines drawing.png" if "lines" in entry.reads else "photo.jpg"
-        command = f"python -m s2i {method.name} {asked} --weights {entry.name} -o out.png"
+        command = f"python -m s2i {method.name} {asked} --weights {entry.name} -o out/"
         use += f" `{command}` runs it."
     recipe = f"`train/recipes/{entry.recipe}`" if entry.recipe else "a recipe that wasn't noted"
     commit = f" (commit `{entry.commit[:12]}`)" if entry.commit else ""
@@ -162,7 +162,7 @@ def _write_part(entry: Entry, level: str) -> str:
         or f"{method.title}: reads {' and '.join(entry.reads)}, returns a {method.returns}.",
         "Use": use,
         "Licence": f"{entry.license or 'Not named.'}. {words}",
-        "Data": f"{entry.data.rstrip('.')}.",
+        "Data": f"{entry.data[:1].upper()}{entry.data[1:].rstrip('.')}.",
         "Training": f"{entry.images_seen:,} pictures seen in {show_time(entry.seconds)} on "
         f"{entry.machine or 'an unnamed machine'}, by {recipe}{commit}. {entry.parameters:,} "
         f"parameters, {entry.bytes:,} bytes, trained at {entry.size_px} px a side, sha256 "
