@@ -27,6 +27,7 @@ from s2i.image import write_bytes
 from s2i.weights import Entry
 from train.protocols import PROTOCOLS
 from train.protocols.base import Headline, write_table
+from train.protocols.memory import show_share
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 LICENSES = {
@@ -61,7 +62,7 @@ def read_about(entry: Entry) -> dict[str, dict[str, Any]]:
 
 def write_overview(entries: Sequence[Entry]) -> str:
     """Return README's table of all weights as Markdown."""
-    head = ["weight", "test score", "beside it", "parameters", "file"]
+    head = ["weight", "test score", "beside it", "copies", "parameters", "file"]
     head += ["pictures seen", "trained in", "on", "licence"]
     return write_table(head, [_write_row(entry) for entry in entries])
 
@@ -72,6 +73,7 @@ def _write_row(entry: Entry) -> list[str]:
         f"[`{entry.name}`](docs/cards/{entry.name}.md)",
         "<br>".join(f"{line.title} {_show_score(entry, line)}" for line in headlines) or "none yet",
         "<br>".join(_show_beside(entry, line) or "-" for line in headlines),
+        _show_memory(entry),
         f"{entry.parameters / 1e6:.2f} M",
         f"{entry.bytes / (1 << 20):.1f} MiB",
         f"{entry.images_seen:,}",
@@ -105,6 +107,14 @@ def _show_beside(entry: Entry, headline: Headline) -> str:
         for name, title in headline.beside.items()
         if name in entry.scores
     )
+
+
+def _show_memory(entry: Entry) -> str:
+    """Return how many outputs are copies of training pictures, and how many only as near."""
+    if "memorised.copies" not in entry.scores:
+        return ""
+    near, copies = (show_share(entry.scores, name) for name in ("near", "copies"))
+    return f"{copies}, near {near.partition(' ')[0]}"
 
 
 def show_time(seconds: float) -> str:
@@ -187,6 +197,9 @@ def _write_scores(entry: Entry) -> str:
         [line.title, _show_score(entry, line), _show_beside(entry, line)]
         for line in _find_headlines(entry)
     ]
+    if rows and "memorised.copies" in entry.scores:
+        title = "copies of training pictures, and pictures that are as near as these ↓"
+        rows.append([title, _show_memory(entry), "see `train/protocols/memory.py`"])
     if not rows:
         return write_table(["score", "value"], [[key, f"{x}"] for key, x in entry.scores.items()])
     return (

@@ -10,8 +10,9 @@ r"""Score a weight: tables, a file of numbers per picture, contact sheets, the m
 
 ``--all`` makes README's table of all weights and the model cards from what the manifest holds.
 With ``--data``, the folder where the data sets lie, all weights are scored again first, or those
-that are named, each as its recipe's table ``scored`` says; manifest and README's sections are
-renewed one by one. A ``--limit`` makes that a trial: nothing but ``--out`` is written.
+that are named, each as its recipe's table ``scored`` says, with ``--memorised``; manifest and
+README's sections are renewed one by one. A ``--limit`` makes that a trial: nothing but ``--out``
+is written.
 
 Every picture of the split is cut to its centered square and brought to the weight's size, unless
 the protocol says else; what is given in pixels below holds at 128 px and grows with the size. All
@@ -44,7 +45,7 @@ from s2i.errors import S2IError
 from s2i.methods.base import Drawing, Result, last_of
 from train import cards, publish
 from train.data import SPLITS, Sample, open_files, open_several, read_rows
-from train.protocols import PROTOCOLS
+from train.protocols import PROTOCOLS, memory
 from train.protocols.base import LINES, Report, Sketch, Task, add_intervals
 
 
@@ -77,6 +78,7 @@ def evaluate(
     beside: Sequence[str] = (),
     sketches: Sequence[str] = (),
     aliases: Mapping[str, str] | None = None,
+    is_memory_checked: bool = False,
 ) -> Report:
     """Load weight, pictures and judges, and run the method's protocol.
 
@@ -94,6 +96,8 @@ def evaluate(
         beside: other weights to compare with, where the protocol does.
         sketches: folders or zips of people's drawings, where the protocol asks for them.
         aliases: what their classes are called in ``data``; else the protocol's ``ALIASES``.
+        is_memory_checked: whether training pictures come back, where the protocol can tell; see
+            :mod:`train.protocols.memory`.
 
     Raises:
         S2IError: something of that is missing, or the method has no protocol.
@@ -138,27 +142,28 @@ def evaluate(
         with weights.inference(loaded.device):
             return loaded.method.act(name, Drawing(), photos, **controls)
 
-    report = protocol.evaluate(
-        Task(
-            run=_make_runner(loaded),
-            samples=samples,
-            reference=reference,
-            lpips=metrics.Lpips(weights_dir=perceptual, device=str(loaded.device)),
-            features=metrics.Features(weights_dir=perceptual, device=str(loaded.device)),
-            seed=seed,
-            lines=lines,
-            method=loaded.method,
-            act=act,
-            training=_Lined(training, lines),
-            beside={name: _make_runner(weights.load(name)) for name in beside},
-            sketches=read_sketches(
-                sketches,
-                split,
-                aliases={**getattr(protocol, "ALIASES", {}), **(aliases or {})},
-                classes=loaded.method.kwargs.get("classes"),
-            ),
-        )
+    task = Task(
+        run=_make_runner(loaded),
+        samples=samples,
+        reference=reference,
+        lpips=metrics.Lpips(weights_dir=perceptual, device=str(loaded.device)),
+        features=metrics.Features(weights_dir=perceptual, device=str(loaded.device)),
+        seed=seed,
+        lines=lines,
+        method=loaded.method,
+        act=act,
+        training=_Lined(training, lines),
+        beside={name: _make_runner(weights.load(name)) for name in beside},
+        sketches=read_sketches(
+            sketches,
+            split,
+            aliases={**getattr(protocol, "ALIASES", {}), **(aliases or {})},
+            classes=loaded.method.kwargs.get("classes"),
+        ),
     )
+    report = protocol.evaluate(task)
+    if is_memory_checked and hasattr(protocol, "answer"):
+        report = memory.add_memory(report, task, protocol.answer)
     return add_intervals(report, getattr(protocol, "HEADLINES", ()))
 
 
@@ -246,7 +251,9 @@ def _read_alias(text: str) -> tuple[str, str]:
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python train/evaluate.py",
-        description="\n\n".join([__doc__, *(str(one.__doc__) for one in PROTOCOLS.values())]),
+        description="\n\n".join(
+            [__doc__, *(str(one.__doc__) for one in (*PROTOCOLS.values(), memory))]
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -288,6 +295,9 @@ def _make_parser() -> argparse.ArgumentParser:
         metavar="THEIRS=OURS",
         help="what a class of --sketches is called in --data",
     )
+    parser.add_argument(
+        "--memorised", action="store_true", help="also ask whether training pictures come back"
+    )
     parser.add_argument("--out", default="out/eval", help="folder for tables, numbers, sheets")
     parser.add_argument(
         "--perceptual", metavar="FOLDER", help="of the judges' weights (else S2I_PERCEPTUAL)"
@@ -321,6 +331,7 @@ def _score(options: argparse.Namespace, *, is_written: bool) -> Report:
         beside=options.beside,
         sketches=options.sketches,
         aliases=dict(_read_alias(text) for text in options.alias),
+        is_memory_checked=options.memorised,
     )
     write_report(report, Path(options.out))
     if is_written:
@@ -370,7 +381,7 @@ def _score_all(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
             continue
         own = parser.parse_args(command)
         own.out, own.perceptual = str(Path(options.out) / name), options.perceptual
-        own.limit = options.limit or own.limit
+        own.limit, own.memorised = options.limit or own.limit, True
         print(f"{name}: {' '.join(own.data)}", file=sys.stderr)
         _score(own, is_written=options.limit is None)
 

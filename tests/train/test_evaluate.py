@@ -321,7 +321,9 @@ def test_all_with_data_scores_every_weight_and_writes_it_down(home, tmp_path, ca
     printed = capsys.readouterr()
     assert "pirec.trial: " in printed.err
     scores = weights.find("pirec.trial").scores
-    assert scores["pictures"] == 4
+    assert scores["pictures"] == scores["memorised.pictures"] == 4
+    assert scores["memorised.photo_lpips"] == 0  # a folder without splits is its own training set
+    assert "| 0 of 4, near 0 |" in printed.out
     low, high = scores["refined.lpips_low"], scores["refined.lpips_high"]
     assert low <= scores["refined.lpips"] <= high
     assert f"LPIPS ↓ {scores['refined.lpips']:.3f} [{low:.3f}, {high:.3f}]" in printed.out

@@ -151,6 +151,15 @@ def evaluate(task: Task) -> Report:
     )
 
 
+def answer(task: Task, sample: Sample, number: int) -> np.ndarray:
+    """Return what the weight paints of a sample's lines and five hints.
+
+    See :mod:`train.protocols.memory`.
+    """
+    case = _draw_case(sample, task.seed, number)
+    return _paint(task, case, case.dabs[: HINT_COUNTS[1]])
+
+
 def _draw_case(sample: Sample, seed: int, number: int) -> _Case:
     case = open_case(sample)
     domain = palette.color_domain(case.photo, colors=8, blur_px=2, soften_px=2)

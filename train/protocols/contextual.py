@@ -30,6 +30,7 @@ from s2i import image
 from s2i.methods.base import Drawing
 from s2i.methods.contextual import halves
 from train import hands
+from train.data import Sample
 from train.protocols.base import (
     BETTER,
     Case,
@@ -138,6 +139,14 @@ def evaluate(task: Task) -> Report:
             "distorted.png": _lay_out(distorted, answers, "distorted"),
         },
     )
+
+
+def answer(task: Task, sample: Sample, number: int) -> np.ndarray:
+    """Return what the fast search finds for a sample's lines, one candidate.
+
+    See :mod:`train.protocols.memory`.
+    """
+    return task.run(Drawing(lines=open_case(sample).lines), count=1).pictures[0]
 
 
 def distort(case: Case, *, seed: int, number: int) -> Case:

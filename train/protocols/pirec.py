@@ -33,6 +33,7 @@ from tqdm import tqdm
 from s2i import edges, metrics, palette
 from s2i.methods.base import Drawing
 from train import hands
+from train.data import Sample
 from train.protocols.base import (
     BETTER,
     SET_MEASURES,
@@ -131,6 +132,16 @@ def evaluate(task: Task) -> Report:
         tables=_write_tables(rows, means, sets),
         sheets={"sheet.png": tile(sheet), "sheet_hands.png": tile(hands_sheet)},
     )
+
+
+def answer(task: Task, sample: Sample, number: int) -> np.ndarray:
+    """Return what the weight paints of a sample's lines and eight dabs of its colors, refined.
+
+    See :mod:`train.protocols.memory`.
+    """
+    case = _draw_case(sample.photo, task.seed, number)
+    colors, _ = hands.dab(case.domain, case.random, count=8)
+    return _paint(task, case.lines, colors, refine=1)
 
 
 def _draw_case(photo: np.ndarray, seed: int, number: int) -> _Case:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from s2i import metrics
 from s2i.methods.base import Drawing
+from train.data import Sample
 from train.protocols.base import (
     BETTER,
     MEASURES,
@@ -101,3 +102,8 @@ def evaluate(task: Task) -> Report:
         + write_table(["", *(BETTER[key] for key in (*MEASURES, *SET_MEASURES))], table),
         sheets={"sheet.png": tile(sheet)},
     )
+
+
+def answer(task: Task, sample: Sample, number: int) -> np.ndarray:
+    """Return what the weight paints of a sample's lines; see :mod:`train.protocols.memory`."""
+    return task.run(Drawing(lines=open_case(sample).lines)).pictures[0]

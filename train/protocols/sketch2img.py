@@ -173,6 +173,17 @@ def evaluate(task: Task) -> Report:
     )
 
 
+def answer(task: Task, sample: Sample, number: int) -> np.ndarray | None:
+    """Return what the weight paints of a sample's lines and class, None where it doesn't know it.
+
+    See :mod:`train.protocols.memory`.
+    """
+    if sample.label not in task.method.kwargs["classes"]:
+        return None
+    case = open_test(task, sample)
+    return _paint_several(task, case.lines, case.label, task.seed + number, count=1)[0]
+
+
 def open_test(task: Task, sample: Sample) -> Case:
     """Return ``sample`` with its lines: see above."""
     lines = sample.lines
