@@ -250,6 +250,26 @@ class Lpips:
         ]
         return _join(distances)
 
+    def embed(self, pictures: Pictures) -> np.ndarray:
+        """Return vectors whose squared distances are those of the pictures: (N, D) float32.
+
+        LPIPS is a weighted squared difference, so that a search among many pictures sees each of
+        them once. D grows with the pictures: 32 thousand at 64 px, 148 thousand at 128 px.
+        """
+        import lpips
+        import torch
+
+        vectors = []
+        for start in range(0, len(pictures), BATCH):
+            batch = 2 * _to_batch(pictures[start : start + BATCH], self.device) - 1
+            taps = self.network.net(self.network.scaling_layer(batch))
+            parts = [
+                lpips.normalize_tensor(tap) * (head.model[-1].weight / tap[0, 0].numel()).sqrt()
+                for tap, head in zip(taps, self.network.lins, strict=True)
+            ]
+            vectors.append(torch.cat([part.flatten(1) for part in parts], 1))
+        return _join(vectors)
+
 
 class Features:
     """What MobileNetV2 sees in pictures: distances of pairs, and vectors that sets are compared by.

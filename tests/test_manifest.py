@@ -8,6 +8,7 @@ import pytest
 
 from s2i import weights
 from s2i.methods import METHODS, PARTS
+from train import cards
 
 MEBIBYTE = 1 << 20
 
@@ -48,3 +49,21 @@ def test_every_weight_belongs_to_a_method_and_every_file_to_an_entry():
 
 def test_the_manifest_names_its_version():
     assert json.loads(MANIFEST.read_text(encoding="utf-8"))["version"] == 1
+
+
+def test_every_weight_has_a_card_that_says_what_the_manifest_says():
+    """The cards are made of manifest and recipes: python train/evaluate.py --all."""
+    folder = MANIFEST.parent / "docs" / "cards"
+    assert {path.name for path in folder.iterdir()} == {f"{entry.name}.md" for entry in SHIPPED}
+    for entry in SHIPPED:
+        card = cards.write_card([entry])
+        assert (folder / f"{entry.name}.md").read_text(encoding="utf-8") == card, entry.name
+        about = cards.read_about(entry)["card"]
+        for part in ("purpose", "limits"):
+            assert " ".join(about[part].split()) in card
+        assert cards.LICENSES[entry.license] in card and entry.data[1:].rstrip(".") in card
+        header, _, text = card.removeprefix("---\n").partition("---\n")
+        told = dict(line.split(": ", 1) for line in header.splitlines() if ": " in line)
+        assert told["license"] == entry.license.lower()
+        assert text.count("\n## ") == 6
+        assert len(about["limits"]) > 150

@@ -216,6 +216,15 @@ def test_lpips_agrees_with_torchmetrics_on_the_same_weights(perceptual, random):
     assert judge(first[:2], first[:2]) == pytest.approx([0, 0], abs=1e-7)
 
 
+def test_lpips_is_the_squared_distance_of_its_vectors(perceptual, random):
+    judge = metrics.Lpips(weights_dir=perceptual)
+    pictures = np.stack([scene(random) for _ in range(18)])
+    vectors = judge.embed(pictures)
+    assert vectors.dtype == np.float32 and len(vectors) == 18
+    apart = np.square(vectors - vectors[::-1]).sum(1)
+    np.testing.assert_allclose(apart, judge(pictures, pictures[::-1]), atol=1e-5)
+
+
 def test_features_distance_grows_with_noise_and_vectors_tell_sets_apart(perceptual, random):
     judge = metrics.Features(weights_dir=perceptual)
     picture = scene(random)

@@ -26,6 +26,7 @@ from s2i.methods.image2sketch import Image2Sketch, MaskNet
 from s2i.methods.pirec import Pirec
 from s2i.methods.pix2pix import Pix2pix
 from s2i.methods.sketch2img import Sketch2Img
+from train import cards, evaluate
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
@@ -270,6 +271,28 @@ def test_every_weight_stands_in_the_readme_with_its_licence(monkeypatch):
         rows = [line for line in README.splitlines() if line.startswith(f"| `{entry.name}` |")]
         assert len(rows) == 1, f"one row for {entry.name}"
         assert f" {entry.license} " in rows[0]
+
+
+def test_the_table_of_all_weights_is_the_manifests(monkeypatch):
+    monkeypatch.delenv("S2I_MANIFEST", raising=False)
+    (table,) = re.findall(r"<!-- scores:all -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
+    assert table == cards.write_overview(weights.entries()), "python train/evaluate.py --all"
+
+
+def test_every_score_is_measured_as_the_recipe_says(monkeypatch):
+    """README's own commands and those of ``--all`` ask the same."""
+    monkeypatch.delenv("S2I_MANIFEST", raising=False)
+    parser, shown = evaluate._make_parser(), {}
+    for line in find_commands("python train/evaluate.py "):
+        options = parser.parse_args(shlex.split(line)[2:])
+        if options.write_manifest and README.count(line):
+            shown[options.weights[0]] = options
+    assert shown.keys() >= {e.name for e in weights.entries()} - {"masknet.v1"}
+    monkeypatch.setattr(evaluate, "_find_source", lambda name, folder: name)
+    for name, options in shown.items():
+        told = parser.parse_args(evaluate.read_scored(weights.find(name), Path()))
+        told.out, told.write_manifest = options.out, True
+        assert told == options, name
 
 
 def test_every_environment_variable_stands_in_the_readme():

@@ -51,6 +51,7 @@ from s2i.errors import S2IError
 
 STATE = "state.safetensors"
 EMA = "ema.safetensors"
+ABOUT = ("scored", "card")  # tables of a recipe about the weight; see train/cards.py
 CORES = os.cpu_count() or 1
 
 
@@ -248,6 +249,8 @@ def read_recipe(config_class: type[RunConfig], path: Path) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise S2IError(f"recipe '{path}' could not be read: {error}.") from None
+    for table in ABOUT:
+        values.pop(table, None)
     kinds = _kinds(config_class)
     choices = {each.name: each.metadata["choices"] for each in fields(config_class)}
     for key, value in values.items():

@@ -5,6 +5,14 @@ r"""Score a weight: tables, a file of numbers per picture, contact sheets, the m
     python train/evaluate.py sketch2img.things --data fashion256.zip fruits100.zip \
         --sketches sketches.zip examples/drawings --beside pix2pix.things
     python train/evaluate.py runs/faces/ema.safetensors --data FOLDER --limit 200 --out out/trial
+    python train/evaluate.py --all --data FOLDER_OF_ZIPS
+    python train/evaluate.py --all
+
+``--all`` makes README's table of all weights and the model cards from what the manifest holds.
+With ``--data``, the folder where the data sets lie, all weights are scored again first, or those
+that are named, each as its recipe's table ``scored`` says, with ``--memorised``; manifest and
+README's sections are renewed one by one. A ``--limit`` makes that a trial: nothing but ``--out``
+is written.
 
 Every picture of the split is cut to its centered square and brought to the weight's size, unless
 the protocol says else; what is given in pixels below holds at 128 px and grows with the size. All
@@ -24,7 +32,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
@@ -36,29 +43,10 @@ from s2i import image, metrics, weights
 from s2i.edges import read_ink, xdog
 from s2i.errors import S2IError
 from s2i.methods.base import Drawing, Result, last_of
-from train import publish
+from train import cards, publish
 from train.data import SPLITS, Sample, open_files, open_several, read_rows
-from train.protocols import (
-    autopainter,
-    contextual,
-    image2sketch,
-    masknet,
-    pirec,
-    pix2pix,
-    sketch2img,
-)
-from train.protocols.base import LINES, Report, Sketch, Task
-
-PROTOCOLS: dict[str, ModuleType] = {
-    "pirec": pirec,
-    "autopainter": autopainter,
-    "pix2pix": pix2pix,
-    "contextual": contextual,
-    "sketch2img": sketch2img,
-    "image2sketch": image2sketch,
-    "masknet": masknet,
-}
-"""One module a method: ``evaluate`` scores a task, the docstring says what is measured and how."""
+from train.protocols import PROTOCOLS, memory
+from train.protocols.base import LINES, Report, Sketch, Task, add_intervals
 
 
 def write_report(report: Report, folder: Path) -> None:
@@ -90,6 +78,7 @@ def evaluate(
     beside: Sequence[str] = (),
     sketches: Sequence[str] = (),
     aliases: Mapping[str, str] | None = None,
+    is_memory_checked: bool = False,
 ) -> Report:
     """Load weight, pictures and judges, and run the method's protocol.
 
@@ -107,6 +96,8 @@ def evaluate(
         beside: other weights to compare with, where the protocol does.
         sketches: folders or zips of people's drawings, where the protocol asks for them.
         aliases: what their classes are called in ``data``; else the protocol's ``ALIASES``.
+        is_memory_checked: whether training pictures come back, where the protocol can tell; see
+            :mod:`train.protocols.memory`.
 
     Raises:
         S2IError: something of that is missing, or the method has no protocol.
@@ -151,27 +142,29 @@ def evaluate(
         with weights.inference(loaded.device):
             return loaded.method.act(name, Drawing(), photos, **controls)
 
-    return protocol.evaluate(
-        Task(
-            run=_make_runner(loaded),
-            samples=samples,
-            reference=reference,
-            lpips=metrics.Lpips(weights_dir=perceptual, device=str(loaded.device)),
-            features=metrics.Features(weights_dir=perceptual, device=str(loaded.device)),
-            seed=seed,
-            lines=lines,
-            method=loaded.method,
-            act=act,
-            training=_Lined(training, lines),
-            beside={name: _make_runner(weights.load(name)) for name in beside},
-            sketches=read_sketches(
-                sketches,
-                split,
-                aliases={**getattr(protocol, "ALIASES", {}), **(aliases or {})},
-                classes=loaded.method.kwargs.get("classes"),
-            ),
-        )
+    task = Task(
+        run=_make_runner(loaded),
+        samples=samples,
+        reference=reference,
+        lpips=metrics.Lpips(weights_dir=perceptual, device=str(loaded.device)),
+        features=metrics.Features(weights_dir=perceptual, device=str(loaded.device)),
+        seed=seed,
+        lines=lines,
+        method=loaded.method,
+        act=act,
+        training=_Lined(training, lines),
+        beside={name: _make_runner(weights.load(name)) for name in beside},
+        sketches=read_sketches(
+            sketches,
+            split,
+            aliases={**getattr(protocol, "ALIASES", {}), **(aliases or {})},
+            classes=loaded.method.kwargs.get("classes"),
+        ),
     )
+    report = protocol.evaluate(task)
+    if is_memory_checked and hasattr(protocol, "answer"):
+        report = memory.add_memory(report, task, protocol.answer)
+    return add_intervals(report, getattr(protocol, "HEADLINES", ()))
 
 
 def read_sketches(
@@ -255,15 +248,24 @@ def _read_alias(text: str) -> tuple[str, str]:
     return theirs, ours
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python train/evaluate.py",
-        description="\n\n".join([__doc__, *(str(one.__doc__) for one in PROTOCOLS.values())]),
+        description="\n\n".join(
+            [__doc__, *(str(one.__doc__) for one in (*PROTOCOLS.values(), memory))]
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("weight", help="a name in the manifest, or a .safetensors file")
-    parser.add_argument("--data", required=True, nargs="+", help="folders or zips of pictures")
+    parser.add_argument(
+        "weights",
+        nargs="*",
+        metavar="weight",
+        help="a manifest's name, or a .safetensors file",
+    )
+    parser.add_argument("--data", nargs="+", default=[], help="folders or zips of pictures")
+    parser.add_argument(
+        "--all", action="store_true", help="README's table of all weights; see above"
+    )
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--limit", type=int, help="only so many pictures")
     parser.add_argument("--size-px", type=int, help="where the manifest does not say it")
@@ -293,6 +295,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="THEIRS=OURS",
         help="what a class of --sketches is called in --data",
     )
+    parser.add_argument(
+        "--memorised", action="store_true", help="also ask whether training pictures come back"
+    )
     parser.add_argument("--out", default="out/eval", help="folder for tables, numbers, sheets")
     parser.add_argument(
         "--perceptual", metavar="FOLDER", help="of the judges' weights (else S2I_PERCEPTUAL)"
@@ -300,33 +305,104 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--write-manifest", action="store_true", help="put the scores into the manifest's entry"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _score(options: argparse.Namespace, *, is_written: bool) -> Report:
+    """Score the one weight of ``options`` and write the report; ``is_written``: manifest as well.
+
+    Raises:
+        S2IError: as :func:`evaluate`.
+    """
+    (name,) = options.weights
+    if is_written:
+        weights.find(name)
     columns = {"photo": options.photo_column, "lines": options.lines_column}
+    report = evaluate(
+        name,
+        options.data,
+        split=options.split,
+        limit=options.limit,
+        size_px=options.size_px,
+        columns={part: column for part, column in columns.items() if column},
+        lines=options.lines,
+        perceptual=options.perceptual,
+        seed=options.seed,
+        beside=options.beside,
+        sketches=options.sketches,
+        aliases=dict(_read_alias(text) for text in options.alias),
+        is_memory_checked=options.memorised,
+    )
+    write_report(report, Path(options.out))
+    if is_written:
+        publish.write_scores(name, report.scores)
+        cards.fill_section(weights.manifest_path().parent / "README.md", name, report.tables)
+    return report
+
+
+def read_scored(entry: weights.Entry, folder: Path) -> list[str] | None:
+    """Return the command line that scores a weight as its recipe says; None where it doesn't say.
+
+    Data sets are looked for in ``folder``, then in the project.
+
+    Raises:
+        S2IError: one of them is in neither.
+    """
+    scored = cards.read_about(entry)["scored"]
+    if not scored:
+        return None
+    words = [entry.name]
+    for key, value in scored.items():
+        values = [str(each) for each in (value if isinstance(value, list) else [value])]
+        if key in ("data", "sketches"):
+            values = [_find_source(source, folder) for source in values]
+        words += [f"--{key.replace('_', '-')}", *values]
+    return words
+
+
+def _find_source(name: str, folder: Path) -> str:
+    for home in (folder, weights.manifest_path().parent):
+        if (home / name).exists():
+            return str(home / name)
+    raise S2IError(f"'{name}' is not in '{folder}': --all wants the folder of all data sets.")
+
+
+def _score_all(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Score the weights that were named, or all, as their recipes say; write it down as it comes.
+
+    Raises:
+        S2IError: a data set is missing (nothing was scored then), or as :func:`evaluate`.
+    """
+    entries = [weights.find(name) for name in options.weights] or weights.entries()
+    commands = {entry.name: read_scored(entry, Path(options.data[0])) for entry in entries}
+    for name, command in commands.items():
+        if command is None:
+            print(f"{name}: its recipe does not say what it is scored on.", file=sys.stderr)
+            continue
+        own = parser.parse_args(command)
+        own.out, own.perceptual = str(Path(options.out) / name), options.perceptual
+        own.limit, own.memorised = options.limit or own.limit, True
+        print(f"{name}: {' '.join(own.data)}", file=sys.stderr)
+        _score(own, is_written=options.limit is None)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
     try:
-        if options.write_manifest:
-            weights.find(options.weight)
-        aliases = dict(_read_alias(text) for text in options.alias)
-        report = evaluate(
-            options.weight,
-            options.data,
-            split=options.split,
-            limit=options.limit,
-            size_px=options.size_px,
-            columns={part: column for part, column in columns.items() if column},
-            lines=options.lines,
-            perceptual=options.perceptual,
-            seed=options.seed,
-            beside=options.beside,
-            sketches=options.sketches,
-            aliases=aliases,
-        )
-        write_report(report, Path(options.out))
-        if options.write_manifest:
-            publish.write_scores(options.weight, report.scores)
+        if options.all:
+            if options.data:
+                _score_all(parser, options)
+            is_trial = options.limit is not None
+            print(cards.write_overview(weights.entries()) if is_trial else cards.write_pages())
+            return 0
+        if len(options.weights) != 1 or not options.data:
+            raise S2IError("name one weight and its --data, or ask for --all.")
+        print(_score(options, is_written=options.write_manifest).tables)
     except S2IError as error:
         print(error, file=sys.stderr)
         return 2
-    print(report.tables)
     return 0
 
 

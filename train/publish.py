@@ -5,9 +5,9 @@
 
 The first line reads ``runs/faces/ema.safetensors`` (float32, header: ``method``, ``kwargs``,
 ``images_seen``, ``seconds``, ``recipe``), ``config.json`` and ``summary.json`` beside it, writes
-``weights/pirec.faces.safetensors`` in fp16 and the manifest's entry. The second uploads a weight
-that is in the manifest, with a model card, and records the commit that holds it. Both at once work
-too.
+``weights/pirec.faces.safetensors`` in fp16, the manifest's entry and a model card in
+``docs/cards`` (:mod:`train.cards`). The second uploads a weight that is in the manifest, with its
+card, and records the commit that holds it. Both at once work too.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from s2i import weights
 from s2i.errors import S2IError
 from s2i.image import write_bytes
-from s2i.methods import find_method
 from s2i.weights import Entry
+from train import cards
 
 
 def publish(
@@ -130,53 +130,6 @@ def write_scores(name: str, scores: dict[str, Any]) -> Entry:
     return entry
 
 
-def write_card(entries: Sequence[Entry]) -> str:
-    """Return the model card of a Hub repository that holds ``entries``: a README.md."""
-    licenses = {entry.license.lower() for entry in entries}
-    methods = sorted({entry.method for entry in entries})
-    parts = [
-        "---",
-        f"license: {licenses.pop() if len(licenses) == 1 else 'other'}",
-        "library_name: s2i",
-        "pipeline_tag: image-to-image",
-        "tags:",
-        "- sketch-to-image",
-        *(f"- {method}" for method in methods),
-        "---",
-        "",
-        "# Sketch-to-image weights",
-        "",
-        "Safetensors files for s2i: draw lines, dab colours, and a picture appears. Put them into "
-        "a folder that `S2I_WEIGHTS` names, or let the app download them.",
-    ]
-    for entry in entries:
-        method = find_method(entry.method)
-        parts += [
-            "",
-            f"## {entry.name}",
-            "",
-            f"**What for.** {method.title}: reads {' and '.join(entry.reads)}, "
-            f"returns a {method.returns}.",
-            "",
-            f"**Data.** {entry.data} **License of the weight.** {entry.license}",
-            "",
-            f"**Training.** {entry.images_seen:,} pictures seen in {entry.seconds / 3600:.1f} hours"
-            f" on {entry.machine or 'an unnamed machine'}, recipe {entry.recipe or 'not recorded'}."
-            f" {entry.parameters:,} parameters, sha256 `{entry.sha256}`.",
-            "",
-            f"**Limits.** It knows only what its data shows, at about {entry.size_px} px a side: "
-            "other subjects, sizes and ways of drawing come out worse, and people and things come "
-            "out the way they are in the data. The pictures are inventions, not evidence.",
-            "",
-        ]
-        if entry.scores:
-            parts += ["| score | value |", "|---|---|"]
-            parts += [f"| {name} | {value} |" for name, value in entry.scores.items()]
-        else:
-            parts.append("Not scored yet.")
-    return "\n".join(parts) + "\n"
-
-
 def push(name: str, repo_id: str) -> Entry:
     """Upload the weight ``name``, a model card and its manifest entry; return the new entry.
 
@@ -199,7 +152,7 @@ def push(name: str, repo_id: str) -> Entry:
 
     additions = {
         entry.file: weights.read_verified(entry, found[1]),
-        "README.md": write_card(together).encode(),
+        "README.md": cards.write_card(together).encode(),
         "weights_manifest.json": _encode_manifest(together),
     }
     try:
@@ -287,6 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 machine=options.machine,
             )
             print(f"{entry.name}: {entry.bytes:,} bytes, {entry.parameters:,} parameters")
+            cards.write_page(entry)
         elif not options.push:
             raise S2IError("nothing to do: name a RUN to publish, or a REPO to --push to.")
         if options.push:

@@ -11,7 +11,7 @@ from toy_judge import Distance
 from s2i import edges, image, metrics, palette, weights
 from s2i.errors import S2IError
 from s2i.methods.base import Drawing, Result
-from train import evaluate
+from train import cards, evaluate, publish
 from train.data import Sample
 from train.protocols import base, pirec
 
@@ -263,3 +263,99 @@ def test_columns_are_chosen(pairs, published, tmp_path, capsys):
     assert "'lines' = 'ink' doesn't fit" in capsys.readouterr().err
     with pytest.raises(S2IError, match="choose one of given, xdog, xdog2x"):
         evaluate.evaluate("pirec.trial", str(pairs), lines="canny")
+
+
+# -- all weights -----------------------------------------------------------------------------------
+
+
+def test_headlines_get_intervals_where_they_are_means():
+    headlines = [base.Headline(score=name, title=name) for name in ("a", "b", "c", "macro", "none")]
+    report = base.Report(
+        names=["0", "1"],
+        rows=[{"a": 1.0, "macro": 0.0, "b": 2.0}, {"a": 3.0, "macro": 1.0, "b": np.nan}],
+        scores={"a": 2.0, "macro": 0.9, "b": 2.0, "b_low": 1.0, "c": 5.0},
+        tables="",
+    )
+    scores = base.add_intervals(report, headlines).scores
+    assert (scores["a"], scores["a_low"], scores["a_high"]) == (2.0, 1.0, 3.0)
+    assert scores["b_low"] == 1.0 and scores["b_high"] == 2.0
+    assert scores.keys() == {"a", "a_low", "a_high", "b", "b_low", "b_high", "c", "macro"}
+
+
+@pytest.fixture
+def home(data, published, tmp_path, monkeypatch):
+    """Return a project with a README, a folder of cards, and a recipe that names ``photos``."""
+    sections = ("", "all", "pirec.trial")
+    page = "\nold\n<!-- end -->\n".join(f"<!-- scores:{name} -->" for name in sections)
+    (tmp_path / "README.md").write_text(f"{page}\nold\n<!-- end -->\nbottom\n")
+    (tmp_path / "docs" / "cards").mkdir(parents=True)
+    recipes = tmp_path / "recipes"
+    recipes.mkdir()
+    (recipes / "pirec_trial.toml").write_text(
+        'width = 8\n[scored]\ndata = ["photos"]\nlines = "xdog"\n[card]\npurpose = "Two areas."\n'
+    )
+    monkeypatch.setattr(cards, "RECIPES", recipes)
+    manifest = json.loads((tmp_path / "weights_manifest.json").read_text())
+    manifest["weights"]["pirec.trial"]["recipe"] = "pirec_trial.toml"
+    (tmp_path / "weights_manifest.json").write_text(json.dumps(manifest))
+    return tmp_path
+
+
+def test_all_makes_the_table_of_what_the_manifest_holds(home, capsys):
+    publish.write_scores("pirec.trial", {"refined.lpips": 0.25, "domain.lpips": 0.5, "x": 1})
+    assert evaluate.main(["--all"]) == 0
+    table = capsys.readouterr().out
+    row = "[`pirec.trial`](docs/cards/pirec.trial.md) | LPIPS ↓ 0.250 | colour domain 0.500 | "
+    assert row in table and table.count("\n") == 3
+    page = (home / "README.md").read_text()
+    assert f"old\n<!-- end -->\n<!-- scores:all -->\n{table}<!-- end -->\n<!-- scores:pirec" in page
+    assert page.endswith("old\n<!-- end -->\nbottom\n")
+    assert "Two areas." in (home / "docs" / "cards" / "pirec.trial.md").read_text()
+    assert evaluate.main(["--all"]) == 0
+    assert (home / "README.md").read_text() == page
+
+
+def test_all_with_data_scores_every_weight_and_writes_it_down(home, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert evaluate.main(["--all", "--data", str(home), "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "pirec.trial: " in printed.err
+    scores = weights.find("pirec.trial").scores
+    assert scores["pictures"] == scores["memorised.pictures"] == 4
+    assert scores["memorised.photo_lpips"] == 0  # a folder without splits is its own training set
+    assert "| 0 of 4, near 0 |" in printed.out
+    low, high = scores["refined.lpips_low"], scores["refined.lpips_high"]
+    assert low <= scores["refined.lpips"] <= high
+    assert f"LPIPS ↓ {scores['refined.lpips']:.3f} [{low:.3f}, {high:.3f}]" in printed.out
+    page = (home / "README.md").read_text()
+    section = (out / "pirec.trial" / "scores.md").read_text()
+    assert f"<!-- scores:pirec.trial -->\n{section}<!-- end -->" in page and page.count("old") == 1
+    assert printed.out in page
+
+
+def test_a_trial_of_all_writes_nothing_but_its_own_folder(home, tmp_path, capsys):
+    before = (home / "README.md").read_text(), (home / "weights_manifest.json").read_text()
+    out = tmp_path / "out"
+    named = ["--all", "pirec.trial", "--data", str(home), "--limit", "2", "--out", str(out)]
+    assert evaluate.main(named) == 0
+    assert (out / "pirec.trial" / "scores.md").read_text().startswith("2 pictures")
+    assert (
+        (home / "README.md").read_text(),
+        (home / "weights_manifest.json").read_text(),
+    ) == before
+    assert not list((home / "docs" / "cards").iterdir())
+
+
+def test_all_says_what_is_missing(home, tmp_path, capsys):
+    (tmp_path / "photos").rename(tmp_path / "elsewhere")
+    assert evaluate.main(["--all", "--data", str(home)]) == 2
+    assert "'photos' is not in" in capsys.readouterr().err
+    (cards.RECIPES / "pirec_trial.toml").write_text("width = 8\n")
+    assert evaluate.main(["--all", "--data", str(home)]) == 0
+    assert "its recipe does not say what it is scored on" in capsys.readouterr().err
+    (cards.RECIPES / "pirec_trial.toml").write_text("width = ")
+    assert evaluate.main(["--all"]) == 2
+    assert "pirec_trial.toml' could not be read" in capsys.readouterr().err
+    for arguments in ([], ["pirec.trial"], ["a", "b", "--data", "x"]):
+        assert evaluate.main(arguments) == 2
+        assert "name one weight and its --data, or ask for --all." in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -15,6 +16,7 @@ import pytest
 
 from s2i import weights
 from s2i.errors import S2IError
+from train import cards
 from train import publish as publishing
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -144,11 +146,32 @@ def test_scores_are_added_and_replaced(publish_tiny):
 def test_the_card_says_what_a_stranger_asks(publish_tiny):
     publish_tiny()
     entry = publishing.write_scores("tiny.demo", {"lpips": 0.125})
-    card = publishing.write_card([entry])
-    assert card.startswith("---\nlicense: cc0-1.0\n")
-    for text in ("Tiny: reads lines and colors", "Drawings of our own", "| lpips | 0.125 |"):
+    card = cards.write_card([entry])
+    assert card.startswith("---\nlicense: cc0-1.0\nlibrary_name: s2i\n")
+    assert "\n---\n\n# tiny.demo\n\nTiny: reads lines and colors" in card
+    for text in ("Drawings of our own making.\n", "| lpips | 0.125 |", "do with it what you like"):
         assert text in card
-    assert "Limits." in card and entry.sha256 in card
+    assert "## Limits\n" in card and entry.sha256 in card and "4,800 pictures" in card
+    other = dataclasses.replace(entry, license="mine")
+    assert "\nlicense: other\nlicense_name: mine\n" in cards.write_card([other])
+    both = cards.write_card([entry, other])
+    assert "\nlicense: other\nlibrary" in both and both.count("\n## tiny.demo\n") == 2
+
+
+def test_a_published_weight_gets_its_card(zoo, publish_tiny, monkeypatch):
+    publish_tiny()
+    arguments = [str(zoo / "run"), "tiny.two", "--license", "MIT", "--data", "Few"]
+    assert publishing.main(arguments) == 0
+    folder = zoo / "docs" / "cards"
+    assert not folder.exists()
+    folder.mkdir(parents=True)
+    recipe = zoo / "tiny_two.toml"
+    recipe.write_text("width = 1\n[card]\npurpose = 'Dots.'\nlimits = '''No\n lines.'''\n")
+    monkeypatch.setattr(cards, "RECIPES", zoo)
+    assert publishing.main([*arguments, "--recipe", "tiny_two.toml"]) == 0
+    card = (folder / "tiny.two.md").read_text()
+    assert "# tiny.two\n\nDots.\n" in card and card.endswith("## Limits\n\nNo lines.\n")
+    assert "## Data\n\nFew.\n" in card and "`train/recipes/tiny_two.toml`" in card
 
 
 @pytest.fixture
@@ -166,7 +189,7 @@ def test_what_is_pushed_loads_from_the_hub(hub, zoo, publish_tiny):
     entry = publishing.push("tiny.demo", "me/zoo")
     files = hub.repos["me/zoo"][entry.revision]
     assert files["tiny.demo.safetensors"] == content
-    assert b"## tiny.demo" in files["README.md"]
+    assert files["README.md"].decode() == cards.write_card([weights.find("tiny.demo")])
     assert list(json.loads(files["weights_manifest.json"])["weights"]) == ["tiny.demo"]
     assert weights.find("tiny.demo") == entry and entry.repo_id == "me/zoo"
     steps = ["/api/repos/create", "/preupload/main", "/objects/batch", "PUT /store/", "/verify"]

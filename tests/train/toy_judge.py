@@ -15,5 +15,9 @@ class Distance:
 
     distance = __call__
 
+    def embed(self, pictures):
+        flat = np.stack([picture.ravel() for picture in pictures]).astype(np.float32)
+        return flat / 255 / np.sqrt(flat.shape[1])
+
     def pooled(self, pictures):
         return np.stack([np.append(x.mean((0, 1)), x.std((0, 1))) for x in pictures]) / 255

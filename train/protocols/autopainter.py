@@ -44,6 +44,7 @@ from train.protocols.base import (
     SET_MEASURES,
     SHEET_PICTURES,
     Case,
+    Headline,
     Mean,
     Report,
     Row,
@@ -64,11 +65,30 @@ from train.protocols.base import (
     summarize,
     tell_lines,
     tile,
+    with_interval,
     write_table,
 )
 
 HINT_COUNTS = (0, 5, 20)
 MOST = HINT_COUNTS[-1]
+HEADLINES = (
+    Headline(
+        score=f"hints_{MOST}.lpips",
+        title=f"LPIPS, {MOST} hints ↓",
+        beside={"spread.lpips": "the hints spread by a filter", "lines.lpips": "the lines"},
+    ),
+    Headline(
+        score="hints_0.figure_lpips",
+        title="figure LPIPS, no hints ↓",
+        beside={"lines.figure_lpips": "the lines"},
+    ),
+    Headline(
+        score=f"hints_{MOST}.hint_error",
+        title="hint error ↓",
+        beside={f"photo_{MOST}.hint_error": "the true picture"},
+        digits=1,
+    ),
+)
 LARGEST_SHARE = 0.6  # of the picture: a larger region leaves too little to spill into
 LOWEST_CHROMA = 40
 
@@ -129,6 +149,15 @@ def evaluate(task: Task) -> Report:
         tables=_write_tables(task, means, ratios, median, sets),
         sheets={"sheet.png": tile(sheet)},
     )
+
+
+def answer(task: Task, sample: Sample, number: int) -> np.ndarray:
+    """Return what the weight paints of a sample's lines and five hints.
+
+    See :mod:`train.protocols.memory`.
+    """
+    case = _draw_case(sample, task.seed, number)
+    return _paint(task, case, case.dabs[: HINT_COUNTS[1]])
 
 
 def _draw_case(sample: Sample, seed: int, number: int) -> _Case:
@@ -236,8 +265,8 @@ def _collect_scores(
 ) -> dict[str, float]:
     """Return one flat number a name, for the manifest."""
     scores = {name: mean for name, (mean, _, _) in means.items()}
-    for name, (ratio, low, high) in ratios.items():
-        scores |= {name: ratio, f"{name}_low": low, f"{name}_high": high}
+    for name, ratio in ratios.items():
+        scores |= with_interval(name, ratio)
     scores["spill.median_ratio"] = median
     return collect_scores(scores, sets, pictures=len(rows))
 

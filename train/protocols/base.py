@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -103,6 +103,25 @@ class Report:
     scores: dict[str, float]
     tables: str
     sheets: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """A score that stands in README's table of all weights and in the weight's card.
+
+    It is left out where it was not measured, or where it has trivial answers and none was.
+
+    Attributes:
+        score: its name.
+        title: what the reader calls it, and whether more or less is better.
+        beside: the trivial answers' scores of the same kind: name -> what the reader calls it.
+        digits: behind the point.
+    """
+
+    score: str
+    title: str
+    beside: Mapping[str, str] = field(default_factory=dict)
+    digits: int = 3
 
 
 # -- pictures and lines ----------------------------------------------------------------------------
@@ -262,17 +281,49 @@ def ratio_of(rows: list[Row], over: str, under: str, *, seed: int = 0, count: in
 
 
 def score_sets(task: Task, vectors: dict[str, np.ndarray]) -> Sets:
-    """Return KID and Fréchet distance of each set to the training photos; nothing without any."""
+    """Return KID, its interval and Fréchet distance of each set to the training photos.
+
+    Nothing without any.
+    """
     if min(len(task.reference), len(task.samples)) < 2:
         return {}
     reference = task.features.pooled(task.reference)
     return {
         condition: {
-            "kid": metrics.kid(pooled, reference),
+            **with_interval("kid", measure_kid(pooled, reference)),
             "frechet": metrics.frechet_distance(pooled, reference),
         }
         for condition, pooled in vectors.items()
     }
+
+
+def measure_kid(vectors: np.ndarray, reference: np.ndarray) -> Mean:
+    """Return KID of two sets of features and its interval, NaN where there are too few."""
+    with np.errstate(invalid="ignore"):  # one picture drawn again and again has no pair
+        return metrics.kid(vectors, reference), *metrics.kid_interval(vectors, reference)
+
+
+def with_interval(name: str, mean: Mean) -> dict[str, float]:
+    """Return a mean and the ends of its interval by their names among the scores.
+
+    >>> with_interval("lpips", (0.2, 0.1, 0.3))
+    {'lpips': 0.2, 'lpips_low': 0.1, 'lpips_high': 0.3}
+    """
+    return dict(zip((name, f"{name}_low", f"{name}_high"), mean, strict=True))
+
+
+def add_intervals(report: Report, headlines: Sequence[Headline]) -> Report:
+    """Return the report with the intervals of its headlines among the scores.
+
+    Those that the protocol gave itself stay; a score that is no plain mean of the pictures'
+    numbers gets none.
+    """
+    found: dict[str, float] = {}
+    for name in {headline.score for headline in headlines} & report.scores.keys():
+        mean = mean_of(column(report.rows, name))
+        if round(mean[0], 4) == report.scores[name]:
+            found |= {key: round(value, 4) for key, value in with_interval(name, mean).items()}
+    return replace(report, scores=report.scores | found | report.scores)
 
 
 def collect_scores(scores: dict[str, float], sets: Sets, *, pictures: int) -> dict[str, float]:

@@ -26,18 +26,21 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from s2i import image, metrics
+from s2i import image
 from s2i.methods.base import Drawing
 from s2i.methods.contextual import halves
 from train import hands
+from train.data import Sample
 from train.protocols.base import (
     BETTER,
     Case,
+    Headline,
     Mean,
     Report,
     Row,
     Task,
     collect_scores,
+    measure_kid,
     open_case,
     score_pairs,
     show_lines,
@@ -45,9 +48,30 @@ from train.protocols.base import (
     summarize,
     tell_lines,
     tile,
+    with_interval,
     write_table,
 )
 
+HEADLINES = (
+    Headline(
+        score="clean.fast.lpips",
+        title=BETTER["lpips"],
+        beside={
+            "clean.mean.lpips": "mean training photo",
+            "clean.pix2pix.faces64.lpips": "pix2pix",
+        },
+    ),
+    Headline(
+        score="clean.fast.kid",
+        title=BETTER["kid"],
+        beside={"clean.pix2pix.faces64.kid": "pix2pix", "clean.photo.kid": "real photos"},
+    ),
+    Headline(
+        score="distorted.fast.kid",
+        title="KID, distorted lines ↓",
+        beside={"distorted.pix2pix.faces64.kid": "pix2pix"},
+    ),
+)
 SLOW_PICTURES, ORIGINAL_PICTURES, INVERTED_PICTURES, SHEET_PICTURES = 100, 20, 40, 12
 FEWEST_FOR_KID = 5
 INVERSION_STEPS = 500
@@ -103,7 +127,8 @@ def evaluate(task: Task) -> Report:
     kids = _score_kids(task, vectors)
     means = summarize(rows)
     scores = {name: middle for name, (middle, _, _) in means.items()}
-    scores |= {f"{condition}.kid": middle for condition, (middle, _, _) in kids.items()}
+    for condition, kid in kids.items():
+        scores |= with_interval(f"{condition}.kid", kid)
     return Report(
         names=[sample.name for sample in task.samples],
         rows=rows,
@@ -114,6 +139,14 @@ def evaluate(task: Task) -> Report:
             "distorted.png": _lay_out(distorted, answers, "distorted"),
         },
     )
+
+
+def answer(task: Task, sample: Sample, number: int) -> np.ndarray:
+    """Return what the fast search finds for a sample's lines, one candidate.
+
+    See :mod:`train.protocols.memory`.
+    """
+    return task.run(Drawing(lines=open_case(sample).lines), count=1).pictures[0]
 
 
 def distort(case: Case, *, seed: int, number: int) -> Case:
@@ -194,7 +227,7 @@ def _score_kids(task: Task, vectors: dict[str, np.ndarray]) -> dict[str, Mean]:
             for index, kind in enumerate(DISTORTIONS):
                 sets[f"{condition}.{kind}"] = pooled[index :: len(DISTORTIONS)]
     return {
-        condition: (metrics.kid(pooled, reference), *metrics.kid_interval(pooled, reference))
+        condition: measure_kid(pooled, reference)
         for condition, pooled in sets.items()
         if len(pooled) >= FEWEST_FOR_KID
     }

@@ -37,6 +37,7 @@ from train.data import Sample
 from train.protocols.base import (
     BETTER,
     SHEET_PICTURES,
+    Headline,
     Mean,
     Report,
     Row,
@@ -76,6 +77,30 @@ TITLES = {
     "sketchify": "sketchify",
     "page": "blank page",
 }
+HEADLINES = (
+    Headline(
+        score="mixed.network.lpips",
+        title="LPIPS, bad photos ↓",
+        beside={
+            "mixed.filter.lpips": "the pencil filter",
+            "mixed.denoised.lpips": "denoised, then the filter",
+        },
+    ),
+    Headline(
+        score="noise.network.lpips",
+        title="LPIPS, noise ↓",
+        beside={
+            "noise.filter.lpips": "the pencil filter",
+            "noise.denoised.lpips": "denoised, then the filter",
+        },
+    ),
+    Headline(
+        score="clean.network.lpips",
+        title="LPIPS to the artist's lines ↓",
+        beside={"clean.canny.lpips": "Canny", "clean.xdog.lpips": "XDoG"},
+    ),
+    Headline(score="strokes.covered", title="ink covered by strokes ↑"),
+)
 MEASURES = {"l1": "L1 ↓", "ssim": BETTER["ssim"], "lpips": BETTER["lpips"]}
 TRACED = 50
 REACH_PX = 1.5

@@ -24,6 +24,7 @@ from s2i.methods.base import Drawing
 from train.data import Sample
 from train.protocols.base import (
     SHEET_PICTURES,
+    Headline,
     Report,
     Row,
     Task,
@@ -33,6 +34,7 @@ from train.protocols.base import (
     show_mean,
     summarize,
     tile,
+    with_interval,
     write_table,
 )
 
@@ -46,6 +48,23 @@ TITLES = {
     "bound_28": "28 px",
     "bound_56": "56 px",
 }
+HEADLINES = (
+    Headline(
+        score="network.iou",
+        title="IoU ↑",
+        beside={"grabcut.iou": "GrabCut from a box", "mean.iou": "mean mask"},
+    ),
+    Headline(
+        score="network.iou.by_hand",
+        title="IoU, masks by hand ↑",
+        beside={"grabcut.iou.by_hand": "GrabCut from a box"},
+    ),
+    Headline(
+        score="network.boundary",
+        title="boundary F ↑",
+        beside={"grabcut.boundary": "GrabCut from a box", "mean.boundary": "mean mask"},
+    ),
+)
 BY_HAND = ("street", "cat", "wildlife")
 TRAINING_MASKS = 500
 BORDER = 0.06
@@ -85,6 +104,9 @@ def evaluate(task: Task) -> Report:
         for measure in ("iou", "boundary")
         if group != "all"
     }
+    if "by hand" in groups:
+        by_hand = column([rows[at] for at in groups["by hand"]], "network.iou")
+        parts |= with_interval("network.iou.by_hand", mean_of(by_hand))
     return Report(
         names=[sample.name for sample in task.samples],
         rows=rows,

@@ -33,10 +33,12 @@ from tqdm import tqdm
 from s2i import edges, metrics, palette
 from s2i.methods.base import Drawing
 from train import hands
+from train.data import Sample
 from train.protocols.base import (
     BETTER,
     SET_MEASURES,
     SHEET_PICTURES,
+    Headline,
     Mean,
     Report,
     Row,
@@ -54,9 +56,19 @@ from train.protocols.base import (
     show_sets,
     summarize,
     tile,
+    with_interval,
     write_table,
 )
 
+HEADLINES = tuple(
+    Headline(
+        score=f"refined.{measure}",
+        title=BETTER[measure],
+        beside={f"domain.{measure}": "colour domain"},
+        digits=digits,
+    )
+    for measure, digits in (("lpips", 3), ("features", 3), ("psnr", 2))
+)
 DAB_COUNTS = (3, 8, 20)
 HANDS_PICTURES = 200
 
@@ -120,6 +132,16 @@ def evaluate(task: Task) -> Report:
         tables=_write_tables(rows, means, sets),
         sheets={"sheet.png": tile(sheet), "sheet_hands.png": tile(hands_sheet)},
     )
+
+
+def answer(task: Task, sample: Sample, number: int) -> np.ndarray:
+    """Return what the weight paints of a sample's lines and eight dabs of its colors, refined.
+
+    See :mod:`train.protocols.memory`.
+    """
+    case = _draw_case(sample.photo, task.seed, number)
+    colors, _ = hands.dab(case.domain, case.random, count=8)
+    return _paint(task, case.lines, colors, refine=1)
 
 
 def _draw_case(photo: np.ndarray, seed: int, number: int) -> _Case:
@@ -213,8 +235,7 @@ def _collect_scores(rows: list[Row], means: dict[str, Mean], sets: Sets) -> dict
             trivial = means[f"domain.{measure}"][0]
             ratio = means[f"{condition}.{measure}"][0] / trivial if trivial else float("nan")
             scores[f"{condition}.{measure}_ratio"] = ratio
-    low, high = _difference(rows, "lpips")[1:]
-    scores |= {"refined_minus_unrefined.lpips_low": low, "refined_minus_unrefined.lpips_high": high}
+    scores |= with_interval("refined_minus_unrefined.lpips", _difference(rows, "lpips"))
     return collect_scores(scores, sets, pictures=len(rows))
 
 

@@ -17,11 +17,13 @@ from tqdm import tqdm
 
 from s2i import metrics
 from s2i.methods.base import Drawing
+from train.data import Sample
 from train.protocols.base import (
     BETTER,
     MEASURES,
     SET_MEASURES,
     SHEET_PICTURES,
+    Headline,
     Report,
     Row,
     Task,
@@ -38,6 +40,19 @@ from train.protocols.base import (
     write_table,
 )
 
+HEADLINES = (
+    Headline(
+        score="painted.lpips",
+        title=BETTER["lpips"],
+        beside={"lines.lpips": "the lines", "mean.lpips": "mean training photo"},
+    ),
+    Headline(
+        score="painted.figure_lpips",
+        title=BETTER["figure_lpips"],
+        beside={"lines.figure_lpips": "the lines", "mean.figure_lpips": "mean training photo"},
+    ),
+    Headline(score="painted.kid", title=BETTER["kid"], beside={"photo.kid": "real photos"}),
+)
 TITLES = {"lines": "lines", "mean": "mean training photo", "painted": "painted"}
 
 
@@ -87,3 +102,8 @@ def evaluate(task: Task) -> Report:
         + write_table(["", *(BETTER[key] for key in (*MEASURES, *SET_MEASURES))], table),
         sheets={"sheet.png": tile(sheet)},
     )
+
+
+def answer(task: Task, sample: Sample, number: int) -> np.ndarray:
+    """Return what the weight paints of a sample's lines; see :mod:`train.protocols.memory`."""
+    return task.run(Drawing(lines=open_case(sample).lines)).pictures[0]

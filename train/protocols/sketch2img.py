@@ -51,6 +51,7 @@ from s2i.methods.base import Drawing
 from train.data import Sample
 from train.protocols.base import (
     BETTER,
+    Headline,
     Mean,
     Report,
     Row,
@@ -71,6 +72,17 @@ from train.protocols.base import (
 SIZE_PX = 64
 IS_SPREAD = True
 ALIASES = {"shoe": "shoes", "jacket": "outwear", "sweater": "longsleeve"}
+HEADLINES = (
+    Headline(
+        score="people.in_class",
+        title="people's drawings in class ↑",
+        beside={"photo.in_class": "real photos"},
+    ),
+    Headline(
+        score="painted.in_class", title="in class ↑", beside={"photo.in_class": "real photos"}
+    ),
+    Headline(score="painted.kid", title=BETTER["kid"], beside={"floor.kid": "real photos"}),
+)
 SEEDS, SHOWN, CANDIDATES = 8, 4, 10
 DIVERSE_PER_CLASS, TESTED_PER_CLASS, DRAWN_PER_CLASS = 5, 2, 5
 FEWEST_FOR_KID = 5
@@ -159,6 +171,17 @@ def evaluate(task: Task) -> Report:
         tables=_write_tables(task, cases, rows, means, ratios, kids, counts, sketches, human),
         sheets=_lay_out(task, cases, answers, seeds, sketches, drawn),
     )
+
+
+def answer(task: Task, sample: Sample, number: int) -> np.ndarray | None:
+    """Return what the weight paints of a sample's lines and class, None where it doesn't know it.
+
+    See :mod:`train.protocols.memory`.
+    """
+    if sample.label not in task.method.kwargs["classes"]:
+        return None
+    case = open_test(task, sample)
+    return _paint_several(task, case.lines, case.label, task.seed + number, count=1)[0]
 
 
 def open_test(task: Task, sample: Sample) -> Case:
