@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from s2i import weights
 from s2i.errors import S2IError
 from s2i.image import write_bytes
+from s2i.methods.base import Method
 from s2i.weights import Entry
 from train import cards
 
@@ -42,6 +43,7 @@ def publish(
     size_px: int = 0,
     machine: str = "",
     scores: dict[str, Any] | None = None,
+    average: str | os.PathLike | None = None,
 ) -> Entry:
     """Write a run's averaged networks as the weight ``name`` and return its manifest entry.
 
@@ -57,17 +59,20 @@ def publish(
         size_px: where the run does not say it.
         machine: where the run does not say it.
         scores: name to number.
+        average: a run that this one began with: the mean of both is published (Wortsman et al.,
+            "Robust fine-tuning of zero-shot models", CVPR 2022).
 
     Raises:
-        S2IError: the run is not readable, the name is not fit, or the files can't be written.
+        S2IError: a run is not readable, both are not of one network, the name is not fit, or the files can't be written.
     """
-    path = Path(run)
-    path = path / "ema.safetensors" if path.is_dir() else path
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise S2IError(f"the run's '{path}' could not be read ({error.strerror}).") from None
-    method = weights.rebuild(content, label=f"'{path}'")
+    path, content, method = _read_run(run)
+    if average is not None:
+        other_path, _, other = _read_run(average)
+        if (other.name, other.kwargs) != (method.name, method.kwargs):
+            raise S2IError(f"'{path}' and '{other_path}' hold no networks of one kind.")
+        theirs = other.state_dict()
+        means = {key: (value + theirs[key]) / 2 for key, value in method.state_dict().items()}
+        method.load_state_dict(means)
     if not weights.NAME_PATTERN.fullmatch(name) or not name.startswith(f"{method.name}."):
         raise S2IError(
             f"a weight of this run is called {method.name}.SOMETHING, in small letters, digits, "
@@ -116,6 +121,16 @@ def publish(
         staged.unlink(missing_ok=True)
         staged_manifest.unlink(missing_ok=True)
     return entry
+
+
+def _read_run(run: str | os.PathLike) -> tuple[Path, bytes, Method]:
+    path = Path(run)
+    path = path / "ema.safetensors" if path.is_dir() else path
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise S2IError(f"the run's '{path}' could not be read ({error.strerror}).") from None
+    return path, content, weights.rebuild(content, label=f"'{path}'")
 
 
 def write_scores(name: str, scores: dict[str, Any]) -> Entry:
@@ -224,6 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--recipe", default="", help="where the run does not say it")
     parser.add_argument("--size-px", type=int, default=0, help="where the run does not say it")
     parser.add_argument("--machine", default="", help="where the run does not say it")
+    parser.add_argument(
+        "--average", metavar="RUN", help="that this one began with: the mean of both is published"
+    )
     parser.add_argument("--push", metavar="REPO", help="upload to this Hub repository")
     options = parser.parse_args(arguments)
     try:
@@ -238,6 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 recipe=options.recipe,
                 size_px=options.size_px,
                 machine=options.machine,
+                average=options.average,
             )
             print(f"{entry.name}: {entry.bytes:,} bytes, {entry.parameters:,} parameters")
             cards.write_page(entry)

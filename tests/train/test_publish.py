@@ -56,6 +56,20 @@ def test_the_first_weight_of_a_new_manifest_makes_it(zoo, publish_tiny):
     assert weights.load("tiny.demo").is_verified
 
 
+def test_the_mean_of_a_run_and_of_what_it_began_with(zoo, publish_tiny):
+    publish_tiny(bias=3)
+    (zoo / "run").rename(zoo / "earlier")
+    publish_tiny(bias=1)
+    about = {"license": "CC0-1.0", "data": "Drawings of our own making."}
+    entry = publishing.publish(zoo / "run", "tiny.mean", **about, average=zoo / "earlier")
+    assert weights.load("tiny.mean").method.generator.bias.item() == 2
+    assert entry.images_seen == 4800
+
+    publish_tiny(width=6)
+    with pytest.raises(S2IError, match="no networks of one kind"):
+        publishing.publish(zoo / "run", "tiny.mean", **about, average=zoo / "earlier")
+
+
 @pytest.mark.parametrize(
     "name", ["demo", "tiny.", "Tiny.demo", "other.demo", "tiny.a/b", "tiny.a.b"]
 )
