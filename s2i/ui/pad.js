@@ -700,6 +700,7 @@ const actions = {
   clear: () => clearLayer(layerNow()),
   onion: () => toggle('onion'),
   keys: () => find('.keys').showModal(),
+  tour: () => setTimeout(() => s2i.tour?.start()), // once the list is closed and gave the focus back
 };
 
 element.addEventListener('click', (event) => {

@@ -29,7 +29,7 @@ from s2i.methods import METHODS
 from s2i.methods.base import GUESS, Action, Drawing, Label, Method, Result, last_of
 from s2i.ui.controls import list_classes, make_components
 from s2i.ui.pad import HERE, SketchPad, read_asset, read_drawing, read_photo, write_layer
-from s2i.ui.results import Session, Stage, describe, show_result
+from s2i.ui.results import Session, Stage, Tour, describe, show_result
 from s2i.ui.start import StartRow, find_examples
 from s2i.ui.stream import follow, stop_stream
 
@@ -140,6 +140,7 @@ def build() -> gr.Blocks:
     gr.set_static_paths([EXAMPLES])
     with gr.Blocks(title="s2i", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(read_asset("header.html"), elem_id="header", apply_default_css=False)
+        Tour(elem_id="tour")
         with gr.Row(elem_id="desk", equal_height=False):
             with gr.Column(elem_id="left", min_width=0):
                 pad = SketchPad(
