@@ -210,7 +210,7 @@ def _build_panel(
             )
             if "seed" in shown:  # it stays as it is until somebody asks for another
                 another = gr.Button(
-                    "Another seed", size="sm", scale=0, min_width=110, elem_classes="act"
+                    "Another seed", size="sm", scale=0, min_width=62, elem_classes=["act", "dice"]
                 )
                 another.click(None, None, shown["seed"], js="() => Math.floor(Math.random() * 1e4)")
         with gr.Accordion("more · about the weights", open=False, elem_classes="more"):
