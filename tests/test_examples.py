@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from s2i import edges, image
-from s2i.ui.start import find_examples
+from s2i.ui.start import FIRST_SIGHT, find_examples
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DRAWINGS = EXAMPLES / "drawings"
@@ -76,6 +76,12 @@ def test_a_pair_is_ink_on_transparent_paper_and_paint(lines_path, colors_path):
 )
 def test_a_layer_is_a_small_file(path):
     assert path.stat().st_size < 40_000
+
+
+def test_the_first_sight_is_the_first_example_of_its_weights():
+    weights, name = FIRST_SIGHT
+    found = find_examples(EXAMPLES, [(weights.partition(".")[0], weights)])
+    assert found[0]["name"] == name and len(found) > 5
 
 
 def test_twelve_drawings_and_more_wait_for_auto_painter():

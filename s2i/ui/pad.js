@@ -201,8 +201,9 @@ function clearLayer(name) {
 
 // ---------------------------------------------------------------- the photo and its marks
 
-// Lay a photo {id, url, time} on its sheet, null for none, with marks on it (a PNG) or without.
-async function layPhoto(next, { marks: source, isUndoable = true } = {}) {
+// Lay a photo {id, url, time} on its sheet, null for none, with marks on it (a PNG) or without. One
+// that nobody chose (`isOurs`) takes nobody's place.
+async function layPhoto(next, { marks: source, isUndoable = true, isOurs = false } = {}) {
   let marks = new ImageData(LONG_SIDE_PX, LONG_SIDE_PX);
   if (next) {
     const { naturalWidth, naturalHeight } = await toPicture(next.url);
@@ -210,6 +211,7 @@ async function layPhoto(next, { marks: source, isUndoable = true } = {}) {
     marks = source ? pixelsOf(await toPicture(source), width, height, { isSmooth: false })
       : new ImageData(width, height);
   }
+  if (isOurs && photo) return; // someone was faster
   endStroke();
   const before = { photo, marks: page.marks }, after = { photo: next, marks };
   putPhoto(after);
@@ -264,7 +266,7 @@ async function readFile(file) {
 
 async function openPhoto(file, options) {
   const next = await readFile(file);
-  if (next) await layPhoto(next, options);
+  if (next) await layPhoto({ ...next, isOurs: options?.isOurs }, options);
 }
 
 // The photo of a kept picture, with its marks; false where this browser has it no more.
@@ -700,6 +702,7 @@ const actions = {
   clear: () => clearLayer(layerNow()),
   onion: () => toggle('onion'),
   keys: () => find('.keys').showModal(),
+  tour: () => setTimeout(() => s2i.tour?.start()), // once the list is closed and gave the focus back
 };
 
 element.addEventListener('click', (event) => {
@@ -894,7 +897,7 @@ function dropJobs() {
 
 // What the drawing lacks for a method, in words; nothing where it can be painted.
 function lackOf({ reads }) {
-  if (reads.includes('photo')) return photo ? '' : 'reads a photo, and there is none on the pad.';
+  if (reads.includes('photo')) return photo && (onPhoto() || !photo.isOurs) ? '' : 'reads a photo, and there is none on the pad.';
   const read = LAYERS.filter((name) => reads.includes(name));
   if (!read.every(isEmpty)) return '';
   const words = read.map((name) => TITLES[name].toLowerCase()).join(' and ');
@@ -1194,6 +1197,8 @@ s2i.pad = {
     s2i.stage?.showMethod(method);
     if (expected !== name) repaint();
     expected = null;
+    const { past, future } = histories.photo;
+    if (onPhoto() && !photo && !past.length && !future.length && isRestored) s2i.start?.openFirst();
   },
 };
 

@@ -29,8 +29,8 @@ from s2i.methods import METHODS
 from s2i.methods.base import GUESS, Action, Drawing, Label, Method, Result, last_of
 from s2i.ui.controls import list_classes, make_components
 from s2i.ui.pad import HERE, SketchPad, read_asset, read_drawing, read_photo, write_layer
-from s2i.ui.results import Session, Stage, describe, show_result
-from s2i.ui.start import StartRow, find_examples
+from s2i.ui.results import Session, Stage, Tour, describe, show_result
+from s2i.ui.start import FIRST_SIGHT, StartRow, find_examples
 from s2i.ui.stream import follow, stop_stream
 
 EXAMPLES = HERE.parents[1] / "examples"
@@ -121,7 +121,10 @@ def build() -> gr.Blocks:
     """
     names = {method: [entry.name for entry in weights.entries(method.name)] for method in METHODS}
     names = {method: listed for method, listed in names.items() if listed} or names
-    chosen = {method.name: (listed or [None])[0] for method, listed in names.items()}
+    first = {
+        method: next((name for name in listed if name == FIRST_SIGHT[0]), (listed or [None])[0])
+        for method, listed in names.items()
+    }
     pairs = [(method.name, name) for method, listed in names.items() for name in listed]
     about = [
         {
@@ -140,6 +143,7 @@ def build() -> gr.Blocks:
     gr.set_static_paths([EXAMPLES])
     with gr.Blocks(title="s2i", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(read_asset("header.html"), elem_id="header", apply_default_css=False)
+        Tour(elem_id="tour")
         with gr.Row(elem_id="desk", equal_height=False):
             with gr.Column(elem_id="left", min_width=0):
                 pad = SketchPad(
@@ -149,15 +153,15 @@ def build() -> gr.Blocks:
                 start = StartRow(
                     folder=str(EXAMPLES),
                     examples=find_examples(EXAMPLES, pairs),
-                    chosen=chosen,
+                    chosen={method.name: name for method, name in first.items()},
                     elem_id="start",
                 )
             with gr.Column(elem_id="right", min_width=0):
                 stage = Stage(elem_id="stage")
                 with gr.Tabs(elem_id="tabs") as tabs:
                     panels = [
-                        _build_panel(method, names[method], stage, pad, start_controls)
-                        for method in names
+                        _build_panel(method, listed, first[method], stage, pad, start_controls)
+                        for method, listed in names.items()
                     ]
         Session(elem_id="session")
         _connect(panels, tabs, pad, start, stage)
@@ -190,15 +194,20 @@ def launch_options() -> dict[str, Any]:
 
 
 def _build_panel(
-    method: type[Method], names: list[str], stage: Stage, pad: SketchPad, start_controls: gr.Row
+    method: type[Method],
+    names: list[str],
+    first: str | None,
+    stage: Stage,
+    pad: SketchPad,
+    start_controls: gr.Row,
 ) -> Panel:
     """Lay out one tab: weights, at most four controls, the rest under *more*."""
-    known = _find_classes(names[0] if names else None)
+    known = _find_classes(first)
     with gr.Tab(method.title, id=method.name, elem_id=f"tab-{method.name}") as tab:
         with gr.Row(elem_classes="controls"):
             choice = gr.Dropdown(
                 [(name.partition(".")[2] or name, name) for name in names],
-                value=names[0] if names else None,
+                value=first,
                 label="Weights",
                 filterable=False,
                 min_width=110,
@@ -209,7 +218,7 @@ def _build_panel(
             )
             if "seed" in shown:  # it stays as it is until somebody asks for another
                 another = gr.Button(
-                    "Another seed", size="sm", scale=0, min_width=110, elem_classes="act"
+                    "Another seed", size="sm", scale=0, min_width=62, elem_classes=["act", "dice"]
                 )
                 another.click(None, None, shown["seed"], js="() => Math.floor(Math.random() * 1e4)")
         with gr.Accordion("more · about the weights", open=False, elem_classes="more"):
@@ -217,7 +226,7 @@ def _build_panel(
                 hidden = make_components(
                     tuple(one for one in method.controls if one.advanced), known
                 )
-            card = gr.HTML(_describe_weights(names[0] if names else None), elem_classes="card")
+            card = gr.HTML(_describe_weights(first), elem_classes="card")
             panel_controls = {one.name: (shown | hidden)[one.name] for one in method.controls}
             for action in method.actions:
                 _build_action(method, action, choice, stage, pad)

@@ -150,11 +150,16 @@ function showStrip({ pictures = [], captions = [], colors = [], seeds = [], gif,
     save.setAttribute('aria-label', save.title);
     if (seed === undefined) return other?.setAttribute('aria-label', `Use these colours: ${caption}`);
     strip.children[i].querySelector('.number').textContent = seed;
-    other.setAttribute('aria-label', `Vary seed ${seed}: more like this one`);
+    const isLocked = seed === locked;
+    other.disabled = isLocked;
+    other.title = isLocked ? 'all others are like this one' : locked === undefined ? 'more like this one'
+      : `vary seed ${seed} itself, instead of ${locked}`;
+    other.textContent = isLocked ? 'varied' : 'vary';
+    other.setAttribute('aria-label', isLocked ? `Seed ${seed} is varied` : `Vary seed ${seed}: ${other.title}`);
   });
   const isGrid = items.some(isSown);
   element.classList.toggle('has-grid', isGrid);
-  element.classList.toggle('can-vary', isGrid && unlockedOf(method) !== null && locked === undefined);
+  element.classList.toggle('can-vary', isGrid && unlockedOf(method) !== null);
   if (!isRenewed) showGrid(isGrid && !isLookKept);
   isLookKept = false;
   arrange(strip, CAPTION_PX);
@@ -207,7 +212,7 @@ function makeFigure(i) {
     number.className = 'number';
     caption.append('seed ', number);
     item.append(caption);
-    Object.assign(add('vary', () => vary(items[i].seed)), { textContent: 'vary', title: 'more like this one' });
+    add('vary', () => vary(items[i].seed));
   }
   if (items[i].colors) add('use', () => useColors(items[i].colors)).textContent = 'Use these colours';
   return item;

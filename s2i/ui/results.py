@@ -1,4 +1,4 @@
-"""What a method made: the stage beside the pad, the session below, the words under a picture."""
+"""What a method made: the stage beside the pad, the session below, the words; and the tour."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ class Session(gr.HTML):
             html_template=read_asset("session.html"),
             css_template=read_asset("session.css"),
             js_on_load=read_asset("store.js", "session.js"),
+            apply_default_css=False,
+            **kwargs,
+        )
+
+
+class Tour(gr.HTML):
+    """Five steps through the page; whether they were seen is known in the browser only."""
+
+    def __init__(self, value: Any = None, **kwargs: Any) -> None:
+        """Show them to whoever has not seen them yet."""
+        super().__init__(
+            value=value,
+            html_template=read_asset("tour.html"),
+            css_template=read_asset("tour.css"),
+            js_on_load=read_asset("store.js", "tour.js"),
             apply_default_css=False,
             **kwargs,
         )

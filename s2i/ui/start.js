@@ -42,7 +42,7 @@ function showExamples() {
 }
 
 async function open(example, options) {
-  setPhoto(null);
+  if (!options?.isOurs) setPhoto(null);
   if (example.photo) {
     chooseWeights(example.method, example.weights);
     return s2i.pad.openPhoto(await (await fetch(fileOf(example))).blob(), options);
@@ -196,9 +196,11 @@ booth.addEventListener('close', () => {
   live.srcObject = null;
 });
 
+// What someone sees who never was here, on the page and on a tab that reads photos.
 function openFirst() {
-  const example = props.examples.find((one) => one.weights === current()) ?? props.examples[0];
-  if (example) open(example, { isUndoable: false });
+  const example = props.examples.find((one) => one.weights === current())
+    ?? props.examples.find(({ photo: name }) => Boolean(name) === s2i.pad.isOnPhoto);
+  if (example) open(example, { isUndoable: false, isOurs: true }).catch(() => {}); // it can be missed
 }
 
 s2i.start = {

@@ -11,6 +11,8 @@ import gradio as gr
 from s2i import image
 from s2i.ui.pad import read_asset
 
+FIRST_SIGHT = ("pirec.emoji", "sun")  # weights and example that whoever comes first is shown
+
 
 class StartRow(gr.HTML):
     """Ways to begin: its value is ``{seq, method, photo[, sketch]}`` or settings to choose.
@@ -50,7 +52,7 @@ class StartRow(gr.HTML):
 
 
 def find_examples(folder: Path, names: list[tuple[str, str]]) -> list[dict[str, str]]:
-    """List the examples of every (method, weights), the most painted first.
+    """List the examples of every (method, weights), the first sight, then the most painted first.
 
     An example is a pair of NAME.lines.png and NAME.colors.png in ``folder`` / weights, or a
     NAME.photo.jpg (or .png) for a method that reads photos.
@@ -62,7 +64,7 @@ def find_examples(folder: Path, names: list[tuple[str, str]]) -> list[dict[str, 
             name = path.name.removesuffix(".colors.png")
             if path.with_name(f"{name}.lines.png").is_file():
                 shares[name] = (image.read_layer(path)[..., 3] > 0).mean()
-        ordered = sorted(shares, key=shares.__getitem__, reverse=True)
+        ordered = sorted(shares, key=lambda name: ((weights, name) != FIRST_SIGHT, -shares[name]))
         found += [{"method": method, "weights": weights, "name": name} for name in ordered]
         for path in sorted((folder / weights).glob("*.photo.*")):
             if path.suffix in (".jpg", ".png"):

@@ -1,8 +1,8 @@
 // What the browser remembers: drawings (one a tab of the browser), kept pictures and, once each, the
-// photos that both have to do with, in IndexedDB.
+// photos that both have to do with, and what was seen and need not come again; in IndexedDB.
 // Every call works without it too (private windows): nothing is stored then, nothing breaks.
 
-const HOMES = { drawings: 's2i', kept: 's2i', photos: 's2i.photos' }; // store -> database
+const HOMES = { drawings: 's2i', kept: 's2i', photos: 's2i.photos', seen: 's2i.seen' }; // store -> database
 const databases = {}; // name -> undefined until it is known, null where there is none
 const opened = {};
 

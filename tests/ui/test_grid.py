@@ -156,7 +156,14 @@ def test_vary_locks_a_seed_until_it_is_stopped(person):
     varied = person.grid()
     assert varied.keys() == before.keys()
     assert all(varied[seed][2] == 80 != before[seed][2] for seed in varied)
-    assert person.page.get_by_role("button", name="Vary seed 1: more like this one").count() == 0
+    assert person.page.get_by_role("button", name="Seed 7 is varied").is_disabled()
+    person.page.get_by_role("button", name="Vary seed 1: vary seed 1 itself, instead of 7").click()
+    person.page.wait_for_function("/varying seed 1/.test(document.body.innerText)")
+    person.settle()
+    assert all(color[2] == 20 for color in person.grid().values())
+    person.page.get_by_role("button", name="Vary seed 7: vary seed 7 itself, instead of 1").click()
+    person.page.wait_for_function("/varying seed 7/.test(document.body.innerText)")
+    person.settle()
     locked = person.page.locator("#tab-breed .control-locked input[type=number]")
     person.page.locator("#tab-breed .more").get_by_role("button").first.click()
     assert locked.input_value() == "7"
@@ -246,6 +253,9 @@ def test_other_methods_have_no_grid(person):
 
 def test_sketch2img_guesses_takes_a_class_and_varies(person):
     person.page.get_by_role("tab", name="Sketch2Img").click()
+    first = person.page.locator("#tab-sketch2img .control-weights").bounding_box()
+    last = person.page.locator("#tab-sketch2img .dice").bounding_box()
+    assert abs(first["y"] + first["height"] - last["y"] - last["height"]) < 6, "it is a second row"
     person.page.wait_for_function("/nothing is drawn/.test(document.body.innerText)")
     person.draw()
     assert list(person.grid()) == list(range(9))

@@ -94,6 +94,7 @@ def meet(browser, site):
         options = {"viewport": {"width": 1300, "height": 800}, "accept_downloads": True} | options
         people.append(Photographer(browser.new_context(**options), site))
         people[-1].open_tab()
+        people[-1].wait_photo(400, 300)
         return people[-1]
 
     yield open_page
@@ -107,6 +108,7 @@ def person(home, site):
     """Someone who was never here before."""
     someone = Photographer(home, site)
     someone.open_tab()
+    someone.wait_photo(400, 300)
     yield someone
     someone.page.goto(f"{site}theme.css")
     someone.page.evaluate(FORGET)
@@ -114,7 +116,30 @@ def person(home, site):
     assert someone.errors == []
 
 
+def test_the_tab_opens_with_an_example_that_takes_nobodys_place(person):
+    assert not person.get("blank").is_visible() and len(person.pictures()) == 3
+    assert person.get("undo").is_disabled()
+    person.open_tab("Outline")
+    assert ink(person.layer("lines")) > 100
+    person.click("paint-all")  # it is nobody's photo: none of what is drawn here
+    person.page.wait_for_function("s2i.all.isOpen && !s2i.all.isRunning")
+    cell = person.page.locator("[data-testid=all-cell][data-method=trace]")
+    assert "there is none on the pad" in cell.inner_text()
+    person.open_tab("Trace")
+    person.click("new")
+    assert person.get("blank").is_visible()
+    person.open_tab("Outline")
+    person.open_tab("Trace")
+    person.page.wait_for_timeout(300)
+    assert person.get("blank").is_visible(), "who took the photo away does not want another one"
+    person.open(fakes.sun(600, 900))
+    person.open_tab("Outline")
+    person.open_tab("Trace")
+    person.wait_photo(900, 600)
+
+
 def test_a_photo_lies_on_the_pad_and_three_pictures_come(person):
+    person.click("new")
     assert "A photo goes here" in person.get("blank").inner_text()
     assert person.get("ignored").inner_text() == "reads photos"
     person.click("paint")
