@@ -59,10 +59,11 @@ def project(tmp_path_factory):
     return home
 
 
+@pytest.mark.slow
 def test_a_toy_becomes_a_method_in_five_steps(project):
     """It trains, is published, loads and is scored; it has a command, a tab, an endpoint."""
-    secret = ("S2I_", "PYTEST_", "COV_")
-    settings = {key: value for key, value in os.environ.items() if not key.startswith(secret)}
+    ours = ("S2I_", "PYTEST_", "COV_")
+    settings = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     answer = subprocess.run(
         [sys.executable, "follow.py"],
         cwd=project,
