@@ -12,6 +12,8 @@ import pytest
 # something else besides, cost ten times the time of the small networks here.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+collect_ignore = ["toy_method"]  # a newcomer's files, which tests/test_new_method.py lays out
+
 _sheets = pytest.StashKey[list]()
 
 

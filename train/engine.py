@@ -571,7 +571,7 @@ class _Run:
             "method": self.trainer.name,
             "kwargs": json.dumps(self.trainer.method_kwargs),
             "images_seen": str(self.earlier[0] + self.images_seen),
-            "seconds": f"{self.earlier[1] + self.seconds:.0f}",
+            "seconds": f"{self.earlier[1] + self.seconds:.1f}",
         }
         _write_tensors(self.config.out / EMA, averages, header)
 

@@ -27,7 +27,19 @@ from s2i import image, palette
 from s2i.edges import sketchify
 from s2i.errors import S2IError
 from s2i.layers import FoldedUNet, UNet, run_padded
-from s2i.methods.base import Action, Choice, Drawing, Method, Result, Slider, Toggle, check_values
+from s2i.methods.base import (
+    INK_AMOUNT,
+    LINE_WIDTH,
+    OVERLAY,
+    Action,
+    Choice,
+    Drawing,
+    Method,
+    Result,
+    Slider,
+    Toggle,
+    check_values,
+)
 
 
 class GatedUNet(FoldedUNet):
@@ -111,12 +123,7 @@ class Autopainter(Method):
             label="Detail",
             help="Pixels across that it paints: as many as it learned, or more for small shapes.",
         ),
-        Toggle(
-            name="overlay",
-            default=False,
-            label="Lines on top",
-            help="Lay your lines over the picture, crisp at any size.",
-        ),
+        OVERLAY,
         Toggle(
             name="vivid",
             default=True,
@@ -126,24 +133,8 @@ class Autopainter(Method):
         ),
     )
     start_controls = (
-        Slider(
-            name="sigma",
-            default=1.0,
-            low=0.3,
-            high=3,
-            step=0.1,
-            label="Line width",
-            help="Gaussian sigma of the sketch in pixels at 256 px: about the width of its lines.",
-        ),
-        Slider(
-            name="ink",
-            default=0.5,
-            low=0,
-            high=1,
-            step=0.05,
-            label="Amount of ink",
-            help="How faint an edge may be and still be drawn.",
-        ),
+        LINE_WIDTH,
+        INK_AMOUNT,
         Slider(
             name="softness",
             default=0.2,

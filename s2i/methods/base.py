@@ -189,6 +189,33 @@ class Toggle(Control):
         return value
 
 
+# Controls that several methods have.
+OVERLAY = Toggle(
+    name="overlay",
+    default=False,
+    label="Lines on top",
+    help="Lay your lines over the picture, crisp at any size.",
+)
+LINE_WIDTH = Slider(
+    name="sigma",
+    default=1.0,
+    low=0.3,
+    high=3,
+    step=0.1,
+    label="Line width",
+    help="Gaussian sigma of the sketch in pixels at 256 px: about the width of its lines.",
+)
+INK_AMOUNT = Slider(
+    name="ink",
+    default=0.5,
+    low=0,
+    high=1,
+    step=0.05,
+    label="Amount of ink",
+    help="How faint an edge may be and still be drawn.",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Label(Control):
     """One of the classes that the weights know (``method.kwargs["classes"]``), or :data:`GUESS`.

@@ -38,6 +38,7 @@ from s2i.edges import xdog
 from s2i.errors import S2IError
 from s2i.layers import Upsample, VectorEncoder, make_norm, split_moments
 from s2i.methods.base import (
+    INK_AMOUNT,
     Action,
     Choice,
     Drawing,
@@ -453,17 +454,7 @@ class Contextual(Method):
         ),
     )
     preview: ClassVar[Mapping[str, Any]] = {"count": 1, "steps": 0}
-    start_controls = (
-        Slider(
-            name="ink",
-            default=0.5,
-            low=0,
-            high=1,
-            step=0.05,
-            label="Amount of ink",
-            help="How faint an edge may be and still be drawn.",
-        ),
-    )
+    start_controls = (INK_AMOUNT,)
     actions = (
         Action(
             name="between",

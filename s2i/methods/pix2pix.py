@@ -17,7 +17,7 @@ import torch
 from s2i import image
 from s2i.edges import sketchify
 from s2i.layers import FoldedUNet, UNet, run_padded
-from s2i.methods.base import Drawing, Method, Result, Slider, Toggle, check_values
+from s2i.methods.base import LINE_WIDTH, OVERLAY, Drawing, Method, Result, check_values
 
 
 class Pix2pix(Method):
@@ -27,25 +27,8 @@ class Pix2pix(Method):
     title = "pix2pix"
     reads = ("lines",)
     live = True
-    controls = (
-        Toggle(
-            name="overlay",
-            default=False,
-            label="Lines on top",
-            help="Lay your lines over the picture, crisp at any size.",
-        ),
-    )
-    start_controls = (
-        Slider(
-            name="sigma",
-            default=1.0,
-            low=0.3,
-            high=3,
-            step=0.1,
-            label="Line width",
-            help="Gaussian sigma of the sketch in pixels at 256 px: about the width of its lines.",
-        ),
-    )
+    controls = (OVERLAY,)
+    start_controls = (LINE_WIDTH,)
     presets: ClassVar[Mapping[str, dict[str, Any]]] = {
         "paper": {"generator": "unet", "channels": 3, "width": 64, "depth": 8, "size_px": 256},
         "small": {"generator": "folded", "channels": 1, "width": 32, "size_px": 256},

@@ -34,7 +34,7 @@ from s2i import image
 from s2i.edges import sketchify, thin_lines
 from s2i.errors import S2IError
 from s2i.layers import Upsample, make_norm
-from s2i.methods.base import Drawing, Label, Method, Result, Slider, check_values
+from s2i.methods.base import LINE_WIDTH, Drawing, Label, Method, Result, Slider, check_values
 
 INK_SHARE = 0.85  # of the square that the network sees, the ink's longer side
 RIM_PX = 2  # so many of a painted picture's outermost pixels are off: beyond them nothing is known
@@ -509,17 +509,7 @@ class Sketch2Img(Method):
             advanced=True,
         ),
     )
-    start_controls = (
-        Slider(
-            name="sigma",
-            default=1.0,
-            low=0.3,
-            high=3,
-            step=0.1,
-            label="Line width",
-            help="Gaussian sigma of the sketch in pixels at 256 px: about the width of its lines.",
-        ),
-    )
+    start_controls = (LINE_WIDTH,)
     preview: ClassVar[Mapping[str, Any]] = {"count": 1}
     single: ClassVar[Mapping[str, Any]] = preview
     presets: ClassVar[Mapping[str, dict[str, Any]]] = {

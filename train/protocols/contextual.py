@@ -238,9 +238,6 @@ def _write_tables(task: Task, means: dict[str, Mean], kids: dict[str, Mean]) -> 
         shown = [means.get(f"{condition}.{measure}") for measure in MEASURES]
         return [show_mean(mean) if mean else "" for mean in (*shown, kids.get(condition))]
 
-    def show_kid(condition: str) -> str:
-        return show_mean(kids[condition]) if condition in kids else ""
-
     conditions = ("mean", "guess", "fast", *task.beside, "default", "seed", "inversion", "photo")
     counts = {
         "default": SLOW_PICTURES,
