@@ -63,7 +63,8 @@ def publish(
             "Robust fine-tuning of zero-shot models", CVPR 2022).
 
     Raises:
-        S2IError: a run is not readable, both are not of one network, the name is not fit, or the files can't be written.
+        S2IError: a run is not readable, both are not of one network, the name is not fit, or the
+            files can't be written.
     """
     path, content, method = _read_run(run)
     if average is not None:
