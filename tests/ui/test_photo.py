@@ -144,7 +144,7 @@ def test_a_photo_lies_on_the_pad_and_three_pictures_come(person):
     assert person.get("ignored").inner_text() == "reads photos"
     person.click("paint")
     assert "There is no photo yet" in person.get("notice").inner_text()
-    for hidden in ("layer-lines", "canvas-lines", "canvas-colors", "swatches", "strip"):
+    for hidden in ("layer-lines", "canvas-lines", "canvas-colors", "swatches"):
         assert not person.get(hidden).is_visible()
     person.open(fakes.sun(600, 900))
     assert not person.get("blank").is_visible()
