@@ -825,7 +825,7 @@ function post() {
 }
 
 function send(value) {
-  const { isStream } = methods[value.method];
+  const isStream = methods[value.method]?.isStream;
   postTime = performance.now();
   if (isStream) {
     stopStream();
