@@ -939,8 +939,9 @@ function painted(result) {
   if (!result.seq) return showState(isPaused ? 'paused' : 'live'); // the result of an action
   const time = times.get(result.seq);
   for (const key of times.keys()) if (key <= result.seq) times.delete(key);
+  const isNewest = result.seq >= shownSeq;
   shownSeq = Math.max(shownSeq, result.seq);
-  if (result.picture && !job) find('.sheet .onion').src = result.picture;
+  if (result.picture && !job && isNewest) find('.sheet .onion').src = result.picture;
   if (shownSeq < seq) return;
   clearTimeout(offlineTimer);
   patience = OFFLINE_MS;
@@ -951,7 +952,7 @@ function painted(result) {
     if (isDirty) schedule();
     return;
   }
-  if (!job) milliseconds = Math.round(performance.now() - (time ?? drawingTime));
+  if (!job && isNewest) milliseconds = Math.round(performance.now() - (time ?? drawingTime));
   if (!s2i.all?.isRunning) showState('live');
   if (isDirty) schedule();
 }

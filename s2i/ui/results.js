@@ -39,7 +39,8 @@ watch('shown', () => {
 
 async function present(result) {
   const isNewest = !shown || !result.seq || !shown.seq || result.seq >= shown.seq;
-  if (!isNewest) return;
+  // A stream that ends after something newer has come must be known to have ended.
+  if (!isNewest) return result.stream === undefined || s2i.pad?.painted(result);
   if (result.is_stream) return s2i.pad?.painted(result);
   newest = result;
   if (!result.picture) {

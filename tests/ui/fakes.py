@@ -121,6 +121,9 @@ class Slow(Outline):
     live = False
 
 
+STEP_SECONDS = 0.06
+
+
 class Grow(Method):
     """Ink that gets darker step by step, and its negative."""
 
@@ -139,7 +142,7 @@ class Grow(Method):
 
     def predict(self, drawing, *, steps, fail):
         for step in range(1, steps + 1):
-            time.sleep(0.06)
+            time.sleep(STEP_SECONDS)
             if fail and step == 3:
                 raise S2IError("the ink ran out: draw less.")
             picture = np.repeat(drawing.lines[..., None], 3, axis=2)

@@ -8,6 +8,7 @@ import math
 import zipfile
 
 import cv2
+import fakes
 import numpy as np
 import pytest
 from PIL import Image
@@ -649,6 +650,20 @@ def test_a_stream_stops_when_asked_and_when_something_newer_comes(person):
     person.page.goto("about:blank")
     person.page.wait_for_timeout(2500)
     assert not stream._running, "it goes on although nobody looks"
+
+
+def test_a_stream_that_ends_after_something_newer_is_known_to_have_ended(person, monkeypatch):
+    person.new()
+    person.stroke([(60, 60), (300, 60)])
+    person.stream(400)
+    monkeypatch.setattr(fakes, "STEP_SECONDS", 1.5)
+    person.page.wait_for_timeout(200)
+    person.page.get_by_role("tab", name="Outline").click()
+    person.page.wait_for_function("window.s2i.pad.method.name === 'outline'")
+    person.settle()
+    assert not person.get("stop").is_visible() and not stream._running
+    assert person.picture()[..., 2].min() == 255
+    assert person.get("state").inner_text().startswith("live")
 
 
 def test_paused_means_no_painting(person):
