@@ -107,8 +107,8 @@ def test_it_never_comes_again_unless_it_is_asked_for(meet, how):
     assert person.get("tour").is_hidden()
     person.click("keys-button")
     person.click("tour-start")
-    assert person.get("tour").is_visible() and not person.get("keys").is_visible()
-    person.page.wait_for_timeout(50)
+    person.get("tour").wait_for()
+    assert not person.get("keys").is_visible()
     assert person.focus() == "tour-next"
     person.press("Enter")
     person.press("ArrowRight")
