@@ -237,39 +237,33 @@ class Perceptual(nn.Module):
                 found[index] = hidden
         return found
 
+    def look(
+        self, pictures: Tensor, *, has_style: bool = False
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the raw outputs of all feature taps and, if asked, of all style taps: one pass."""
+        style_taps = self.style_taps * has_style
+        found = self._tapped(pictures, self.taps + style_taps)
+        return [found[tap] for tap in self.taps], [found[tap] for tap in style_taps]
+
     def features(self, pictures: Tensor) -> list[Tensor]:
         """Return the raw output of every feature tap, shallow to deep."""
-        return list(self._tapped(pictures, self.taps).values())
-
-    def _compare(
-        self, output: Tensor, target: Tensor, *, has_features: bool, has_style: bool
-    ) -> tuple[Tensor, Tensor]:
-        taps = self.taps * has_features + self.style_taps * has_style
-        with torch.no_grad():
-            wanted = self._tapped(target, taps)
-        found = self._tapped(output, taps)
-        feature = style = output.new_zeros((), dtype=torch.float32)
-        with torch.autocast(output.device.type, enabled=False):
-            if has_features and self.taps:
-                feature = mean_feature_distance(
-                    [found[tap] for tap in self.taps], [wanted[tap] for tap in self.taps]
-                )
-            if has_style:
-                for tap in self.style_taps:
-                    style = style + F.l1_loss(gram(found[tap]), gram(wanted[tap]))
-        return feature, style
+        return self.look(pictures)[0]
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the feature distance."""
-        return self._compare(output, target, has_features=True, has_style=False)[0]
+        with torch.no_grad():
+            wanted = self.features(target)
+        if not wanted:
+            return output.new_zeros((), dtype=torch.float32)
+        return mean_feature_distance(self.features(output), wanted)
 
     def style(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the style distance."""
-        return self._compare(output, target, has_features=False, has_style=True)[1]
-
-    def feature_and_style(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both distances from one pass through the network."""
-        return self._compare(output, target, has_features=True, has_style=True)
+        with torch.no_grad():
+            wanted = self.look(target, has_style=True)[1]
+        if not wanted:
+            return output.new_zeros((), dtype=torch.float32)
+        return style_distance(self.look(output, has_style=True)[1], wanted)
 
 
 def feature_distance(first: Tensor, second: Tensor) -> Tensor:
@@ -285,6 +279,13 @@ def mean_feature_distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> 
     """Return the mean :func:`feature_distance` of features, pair by pair: what Perceptual does."""
     pairs = zip(first, second, strict=True)
     return torch.stack([feature_distance(one, other) for one, other in pairs]).mean()
+
+
+def style_distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+    """Return the sum of the mean absolute differences of features' Gram matrices, in float32."""
+    with torch.autocast(first[0].device.type, enabled=False):
+        pairs = zip(first, second, strict=True)
+        return torch.stack([F.l1_loss(gram(one), gram(other)) for one, other in pairs]).sum()
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -41,7 +41,13 @@ from train import engine, hands, publish
 from train.critics import build_critic, judge
 from train.data import Drawings, Pictures, augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
-from train.losses import GAN, Perceptual, feature_matching, mean_feature_distance
+from train.losses import (
+    GAN,
+    Perceptual,
+    feature_matching,
+    mean_feature_distance,
+    style_distance,
+)
 
 DEMO = Path(__file__).parent / "recipes" / "pirec_demo.toml"
 
@@ -245,9 +251,10 @@ class PirecTrainer(engine.Trainer):
             fake = judge(critic, batch["fake"], inputs, batch["fake_seen"])
             return {"adversarial": self.critic_loss(real, fake)}
         output = self._generate(turn.network, batch)
-        seen = self.perceptual.features(output)
+        has_style = bool(config.style)
+        seen, style = self.perceptual.look(output, has_style=has_style)
         with torch.no_grad():
-            batch["real_seen"] = self.perceptual.features(target)
+            batch["real_seen"], real_style = self.perceptual.look(target, has_style=has_style)
         batch["fake"], batch["fake_seen"] = output.detach(), [each.detach() for each in seen]
         terms = {"l1": config.l1 * F.l1_loss(output, target)}
         weight = config.refining_feature if self.phase == "refining" else config.feature
@@ -257,7 +264,7 @@ class PirecTrainer(engine.Trainer):
             halved = [[F.avg_pool2d(each, size) for size in (2, 4, 8)] for each in (output, target)]
             terms["feature"] = weight * feature_matching(*halved)
         if config.style:
-            terms["style"] = config.style * self.perceptual.style(output, target)
+            terms["style"] = config.style * style_distance(style, real_style)
         if self.phase != "imitation" and config.adversarial:
             ramp = 1.0 if self.phase == "refining" else min(1.0, max(0.0, 3 * progress - 1))
             strength = config.adversarial * (2 if self.phase == "refining" else 1)

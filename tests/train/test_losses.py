@@ -40,9 +40,10 @@ def test_distances_are_zero_for_equal_pictures_and_only_the_output_gets_gradient
     output, target = pictures(0).requires_grad_(), pictures(1).requires_grad_()
     assert perceptual(target, target).item() == 0
     assert perceptual.style(target, target).item() == 0
-    feature, style = perceptual.feature_and_style(output, target)
-    torch.testing.assert_close(feature, perceptual(output, target))
-    torch.testing.assert_close(style, perceptual.style(output, target))
+    feature, style = perceptual(output, target), perceptual.style(output, target)
+    first, second = (perceptual.look(each, has_style=True) for each in (output, target))
+    torch.testing.assert_close(feature, losses.mean_feature_distance(first[0], second[0]))
+    torch.testing.assert_close(style, losses.style_distance(first[1], second[1]))
     assert 0 < feature < 2 and style > 0
     (feature + style).backward()
     assert output.grad.isfinite().all() and output.grad.abs().sum() > 0
@@ -81,7 +82,8 @@ def test_a_black_picture_has_finite_gradients(distilled):
     for parameter in perceptual.parameters():
         parameter.data.abs_().neg_()  # every feature behind the first ReLU is 0
     output = torch.ones(1, 3, 32, 32, requires_grad=True)
-    sum(perceptual.feature_and_style(output, pictures(1)[:1])).backward()
+    target = pictures(1)[:1]
+    (perceptual(output, target) + perceptual.style(output, target)).backward()
     assert output.grad.isfinite().all()
 
 
@@ -140,8 +142,8 @@ def test_a_whole_network_loads_from_the_users_cache(name, monkeypatch):
     monkeypatch.setitem(losses.BACKBONES, name, losses.dataclasses.replace(backbone, fetch=cached))
     perceptual = Perceptual(name)
     assert perceptual.taps == backbone.taps and perceptual.style_taps == backbone.style_taps
-    feature, style = perceptual.feature_and_style(pictures(0, 80)[:1], pictures(1, 80)[:1])
-    assert feature > 0 and style > 0
+    output, target = pictures(0, 80)[:1], pictures(1, 80)[:1]
+    assert perceptual(output, target) > 0 and perceptual.style(output, target) > 0
 
 
 @pytest.mark.parametrize("name", FILES)
