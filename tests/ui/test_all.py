@@ -9,7 +9,7 @@ import fakes
 import numpy as np
 import pytest
 from PIL import Image
-from test_page import FORGET, Person
+from test_page import Person
 
 from s2i import weights
 from s2i.ui import page, stream
@@ -92,10 +92,7 @@ class Comparer(Person):
 def person(home, all_site):
     someone = Comparer(home, all_site)
     yield someone
-    someone.page.goto(f"{all_site}theme.css")
-    someone.page.evaluate(FORGET)
-    someone.page.close()
-    assert someone.errors == []
+    someone.leave(all_site)
 
 
 def test_every_method_paints_the_drawing_and_says_how_long_it_took(person):

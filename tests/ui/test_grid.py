@@ -9,7 +9,7 @@ import fakes
 import numpy as np
 import pytest
 from PIL import Image
-from test_page import FORGET, Person
+from test_page import Person
 
 from s2i import weights
 from s2i.methods.sketch2img import Sketch2Img
@@ -90,10 +90,7 @@ class Breeder(Person):
 def person(home, breed_site):
     someone = Breeder(home, breed_site)
     yield someone
-    someone.page.goto(f"{breed_site}theme.css")
-    someone.page.evaluate(FORGET)
-    someone.page.close()
-    assert someone.errors == []
+    someone.leave(breed_site)
 
 
 def test_one_picture_while_the_pen_is_down_a_grid_when_it_is_lifted(person):

@@ -11,7 +11,7 @@ import fakes
 import numpy as np
 import pytest
 from PIL import Image
-from test_page import FORGET, Person, ink, png_file
+from test_page import Person, ink, png_file
 
 from s2i.vectorize import from_npz
 
@@ -110,10 +110,7 @@ def person(home, site):
     someone.open_tab()
     someone.wait_photo(400, 300)
     yield someone
-    someone.page.goto(f"{site}theme.css")
-    someone.page.evaluate(FORGET)
-    someone.page.close()
-    assert someone.errors == []
+    someone.leave(site)
 
 
 def test_the_tab_opens_with_an_example_that_takes_nobodys_place(person):
