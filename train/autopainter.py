@@ -36,12 +36,12 @@ from torch import Tensor
 
 from s2i import image, palette
 from s2i.errors import S2IError
-from s2i.layers import PatchCritic
 from s2i.methods.autopainter import CHANNELS, Autopainter, to_inputs
 from train import engine, hands
+from train.critics import build_critic, judge
 from train.data import Drawings, Pictures, augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
-from train.losses import GAN, Perceptual, total_variation
+from train.losses import GAN, Perceptual, mean_feature_distance, total_variation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,7 @@ class AutopainterConfig(RunConfig):
         "spread", "how hints reach the network", choices=("spread", "mask", "pasted")
     )
     width: int = setting(32, "channels of the network's first stage (64 in the original)")
+    critic: str = setting("patch", "critic", choices=("patch", "features"))
     critic_width: int = setting(24, "channels of the critic's first stage")
     photo_column: str = setting("", "column of a zip's meta.csv that holds the pictures")
     lines_column: str = setting("", "column of a zip's meta.csv that holds the lines")
@@ -156,11 +157,15 @@ class AutopainterTrainer(engine.Trainer):
                 f"size_px must be a multiple of {method.size_multiple} for '{config.generator}', "
                 f"got {config.size_px}."
             )
-        self.networks = {
-            "generator": method.generator,
-            "critic": PatchCritic(channels=3 + CHANNELS[config.hints], width=config.critic_width),
-        }
         self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
+        critic = build_critic(
+            config.critic,
+            self.perceptual,
+            size_px=config.size_px,
+            condition=CHANNELS[config.hints],
+            width=config.critic_width,
+        )
+        self.networks = {"generator": method.generator, "critic": critic}
         self.critic_loss, self.generator_loss = GAN[config.gan]
         self.phases = (
             Phase("painting", config.painting_images, (Turn("generator"), Turn("critic"))),
@@ -185,18 +190,21 @@ class AutopainterTrainer(engine.Trainer):
         config, inputs, target = self.config, batch["inputs"], batch["target"]
         critic = self.networks["critic"]
         if turn.network == "critic":
-            real = critic(torch.cat([target, inputs], 1))
-            fake = critic(torch.cat([batch["fake"], inputs], 1))
+            real = judge(critic, target, inputs, batch["real_seen"])
+            fake = judge(critic, batch["fake"], inputs, batch["fake_seen"])
             return {"adversarial": self.critic_loss(real, fake)}
         output = self.networks["generator"](inputs)
-        batch["fake"] = output.detach()
+        seen = self.perceptual.features(output)
+        with torch.no_grad():
+            batch["real_seen"] = self.perceptual.features(target)
+        batch["fake"], batch["fake_seen"] = output.detach(), [each.detach() for each in seen]
         terms = {"l1": config.l1 * F.l1_loss(output, target)}
-        if config.feature and config.perceptual != "none":
-            terms["feature"] = config.feature * self.perceptual(output, target)
+        if config.feature and seen:
+            terms["feature"] = config.feature * mean_feature_distance(seen, batch["real_seen"])
         if config.total_variation:
             terms["total_variation"] = config.total_variation * total_variation(output, power=2)
         if config.adversarial:
-            verdict = critic(torch.cat([output, inputs], 1))
+            verdict = judge(critic, output, inputs, seen)
             ramp = min(1.0, 5 * progress)
             terms["adversarial"] = ramp * config.adversarial * self.generator_loss(verdict)
         engine.fall_by_cosine(self.optimizers[turn.network], config.learning_rate, progress)

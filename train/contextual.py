@@ -15,7 +15,9 @@ time on a small computer. What ships learns three ways at once (a VAE-GAN, Larse
   reads is whitened over the data, so that it lies where random numbers lie: without that, random
   pairs were stripes (README.md beside this file);
 * a critic judges these and pairs from random numbers, so that those are pictures too: R1, and
-  moved, tinted, partly covered pairs, real and painted alike, for small data;
+  moved, tinted, partly covered pairs, real and painted alike, for small data; with
+  ``photo_adversarial`` a second one sees the photos, and what was drawn, by a perceptual network's
+  features (train/critics.py; hinge loss), and is not published;
 * the encoder learns from a drawing the mean and spread of the numbers. It sees drawings in three
   styles, bent, broken, half erased, while the pair to paint keeps XDoG's own lines: so real
   drawings are in range of the search.
@@ -55,9 +57,10 @@ from s2i.methods.contextual import (
     to_ink,
 )
 from train import engine, hands
+from train.critics import build_critic, judge
 from train.data import Drawings, Pictures, augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
-from train.losses import GAN, Perceptual, r1_penalty
+from train.losses import GAN, Perceptual, hinge_critic, hinge_generator, r1_penalty
 from train.posterior import Posterior
 
 
@@ -86,6 +89,7 @@ class ContextualConfig(RunConfig):
     feature: float = setting(4.0, "weight of the perceptual feature distance")
     gan: str = setting("bce", "adversarial loss", choices=("bce", "hinge", "lsgan"))
     adversarial: float = setting(0.3, "weight of the adversarial loss, ramped in")
+    photo_adversarial: float = setting(0.0, "weight of a critic that sees photos by their features")
     r1: float = setting(0.2, "weight of the critic's gradient penalty")
     disturbed: float = setting(0.5, "share of pairs that the critic sees disturbed")
 
@@ -148,7 +152,11 @@ class ContextualTrainer(engine.Trainer):
     published = ("generator", "encoder", "critic")
 
     def __init__(self, config: ContextualConfig) -> None:
-        """Build what ``config`` describes, weights drawn at random."""
+        """Build what ``config`` describes, weights drawn at random.
+
+        Raises:
+            S2IError: a critic of photos without a perceptual network.
+        """
         self.config = config
         self.method_kwargs: dict[str, Any] = {
             "generator": config.generator,
@@ -158,7 +166,17 @@ class ContextualTrainer(engine.Trainer):
         }
         self.method = Contextual(**self.method_kwargs)
         self.networks = {name: getattr(self.method, name) for name in self.published}
+        self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
         critic = Turn("critic")
+        if config.photo_adversarial:
+            self.networks["photo_critic"] = build_critic(
+                "features",
+                self.perceptual,
+                size_px=config.size_px,
+                condition=1,
+                width=config.width // 2,
+            )
+            critic = Turn("critic", also=("photo_critic",))
         if config.posterior:
             self.networks["posterior"] = Posterior(
                 channels=4, latent=config.latent, width=config.width, size_px=config.size_px
@@ -166,7 +184,6 @@ class ContextualTrainer(engine.Trainer):
             turns = (Turn("generator", also=("posterior", "encoder")), critic)
         else:  # the original: the critic, then the generator twice, on the same numbers
             turns = (critic, Turn("generator"), Turn("generator"), Turn("encoder"))
-        self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
         self.critic_loss, self.generator_loss = GAN[config.gan]
         self.phases = (Phase("painting", config.painting_images, turns),)
         self._seen: list[np.ndarray] = []
@@ -201,7 +218,7 @@ class ContextualTrainer(engine.Trainer):
             return self._reconstruct(batch, progress)
         painted = self.networks["generator"](batch["z"])
         self._leave(batch, painted, painted)
-        return {"adversarial": self.config.adversarial * self._please(painted)}
+        return self._please(painted)
 
     def _reconstruct(self, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
         """Return the terms of generator, posterior and encoder."""
@@ -226,10 +243,9 @@ class ContextualTrainer(engine.Trainer):
             terms["feature"] = config.feature * self.perceptual(photo_again, photo)
         if config.guess:
             terms["guess"] = config.guess * self._look_at(read[0].chunk(2)[0], batch)
-        if config.adversarial:
-            ramp = min(1.0, 10 * progress)
-            terms["adversarial"] = ramp * config.adversarial * self._please(painted)
-        return terms
+        ramp = min(1.0, 10 * progress)
+        pleased = self._please(painted)
+        return terms | {name: ramp * term for name, term in pleased.items()}
 
     def _leave(self, batch: dict[str, Any], painted: Tensor, random: Tensor) -> None:
         """Leave in ``batch`` what the critic, the encoder and :meth:`watch` look at."""
@@ -247,18 +263,35 @@ class ContextualTrainer(engine.Trainer):
         sketch, photo = halves(functional_call(generator, fixed, guess).float())
         return match_lines(to_ink(sketch), batch["ink"]).mean() + F.l1_loss(photo, batch["photo"])
 
-    def _please(self, painted: Tensor) -> Tensor:
-        """Return the generator's adversarial loss."""
-        return self.generator_loss(self.networks["critic"](self._disturb(painted)))
+    def _please(self, painted: Tensor) -> dict[str, Tensor]:
+        """Return the generator's adversarial terms."""
+        config, terms = self.config, {}
+        painted = self._disturb(painted)
+        if config.adversarial:
+            verdict = self.networks["critic"](painted)
+            terms["adversarial"] = config.adversarial * self.generator_loss(verdict)
+        if config.photo_adversarial:
+            verdict = self._judge_photos(painted)
+            terms["photo_adversarial"] = config.photo_adversarial * hinge_generator(verdict)
+        return terms
+
+    def _judge_photos(self, joint: Tensor) -> Tensor:
+        """Return the logits of the critic that sees photos by their features: (N, places)."""
+        sketch, photo = halves(joint)
+        seen = self.perceptual.features(photo)
+        return judge(self.networks["photo_critic"], photo, to_ink(sketch), seen)
 
     def _judge(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Return the critic's terms."""
+        """Return the critics' terms."""
         critic = self.networks["critic"]
         if "fake" not in batch:
             with torch.no_grad():
                 batch["fake"] = self.networks["generator"](batch["z"])
         real, fake = self._disturb(batch["real"]), self._disturb(batch["fake"])
         terms = {"adversarial": self.critic_loss(critic(real), critic(fake))}
+        if self.config.photo_adversarial:
+            verdicts = self._judge_photos(real), self._judge_photos(fake)
+            terms["photo_adversarial"] = hinge_critic(*verdicts)
         if self.config.r1 and torch.rand(()) < 1 / R1_EVERY:
             terms["r1"] = R1_EVERY * self.config.r1 * r1_penalty(critic, real)
         return terms

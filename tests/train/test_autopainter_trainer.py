@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from toy_features import Slopes
 
 from s2i import image, methods, palette, weights
 from s2i.__main__ import main
@@ -145,20 +145,18 @@ def test_recolored_areas_take_hues_that_the_data_has_not():
 # -- losses ----------------------------------------------------------------------------------------
 
 
-class Slopes(torch.nn.Module):
-    """Stands for a perceptual network: a distance that has a gradient everywhere."""
-
-    def forward(self, output, target):
-        return F.l1_loss(output, target)
-
-
 @pytest.mark.parametrize(
-    ("hints", "gan"), [("spread", "lsgan"), ("mask", "hinge"), ("pasted", "bce")]
+    ("hints", "gan", "critic"),
+    [
+        ("spread", "lsgan", "patch"),
+        ("mask", "hinge", "patch"),
+        ("pasted", "bce", "patch"),
+        ("spread", "hinge", "features"),
+    ],
 )
-def test_every_term_trains_its_network(hints, gan):
-    made = trainer(hints=hints, gan=gan, total_variation=1.0)
-    made.config = config(hints=hints, gan=gan, total_variation=1.0, perceptual="stand-in")
-    made.perceptual = Slopes()
+def test_every_term_trains_its_network(hints, gan, critic, monkeypatch):
+    monkeypatch.setattr(autopainter, "Perceptual", lambda name, weights: Slopes())
+    made = trainer(hints=hints, gan=gan, critic=critic, total_variation=1.0, perceptual="stand-in")
     batch = batch_of(made)
     for network, names in (
         ("generator", {"l1", "feature", "total_variation", "adversarial"}),
@@ -170,7 +168,8 @@ def test_every_term_trains_its_network(hints, gan):
         for name, term in terms.items():
             gradients = torch.autograd.grad(term, parameters, retain_graph=True)
             assert term.isfinite() and all(each.isfinite().all() for each in gradients)
-            assert all(each.abs().sum() > 0 for each in gradients[-3:]), name
+            if network == "generator":
+                assert all(each.abs().sum() > 0 for each in gradients[-3:]), name
             assert sum(each.abs().sum() for each in gradients) > 0, name
 
 

@@ -6,9 +6,9 @@ import signal
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch.distributions import MultivariateNormal, kl_divergence
+from toy_features import Slopes
 
 from s2i import image, methods, weights
 from s2i.errors import S2IError
@@ -172,17 +172,8 @@ WANTED = {
     "guess": {"encoder"},
     "feature": {"generator", "posterior"},
     "adversarial": {"generator", "posterior"},
+    "photo_adversarial": {"generator", "posterior"},
 }
-
-
-class Slopes:
-    """Stands for a perceptual network: a distance that has a gradient everywhere."""
-
-    def to(self, device):
-        return self
-
-    def __call__(self, output, target):
-        return F.l1_loss(output, target)
 
 
 def trained_by(term, networks):
@@ -198,11 +189,16 @@ def trained_by(term, networks):
     return found
 
 
-def test_every_term_trains_the_networks_that_it_should():
-    made = trainer()
-    made.config = ContextualConfig(**{**TINY, "perceptual": "stand-in"})
-    made.perceptual = Slopes()
-    (turn, _) = made.phases[0].turns
+@pytest.fixture
+def with_photo_critic(monkeypatch):
+    """Settings with a critic of photos, whose features a stand-in finds."""
+    monkeypatch.setattr(contextual, "Perceptual", lambda name, weights: Slopes())
+    return {"perceptual": "stand-in", "photo_adversarial": 0.5}
+
+
+def test_every_term_trains_the_networks_that_it_should(with_photo_critic):
+    made = trainer(**with_photo_critic)
+    turn, _ = made.phases[0].turns
     assert turn.networks == ("generator", "posterior", "encoder")
     terms = made.losses(turn, batch_of(made), 0.9)
     networks = {name: made.networks[name] for name in turn.networks}
@@ -219,6 +215,27 @@ def test_every_term_trains_the_critic(gan, monkeypatch):
     assert set(terms) == {"adversarial", "r1"}
     for term in terms.values():
         assert trained_by(term, {"critic": made.networks["critic"]})
+
+
+def test_the_critic_of_photos_learns_and_is_not_published(with_photo_critic, monkeypatch):
+    made = trainer(**with_photo_critic)
+    batch = batch_of(made)
+    made.losses(made.phases[0].turns[0], batch, 0.5)
+    terms = judge(made, batch, monkeypatch)
+    assert made.phases[0].turns[1].networks == ("critic", "photo_critic")
+    critics = {name: made.networks[name] for name in ("critic", "photo_critic")}
+    found = {name: trained_by(term, critics) for name, term in terms.items()}
+    assert found == {
+        "adversarial": {"critic"},
+        "r1": {"critic"},
+        "photo_adversarial": {"photo_critic"},
+    }
+    assert "photo_critic" not in made.published
+
+
+def test_a_critic_of_photos_without_a_network_is_one_sentence():
+    with pytest.raises(S2IError, match="needs a perceptual network"):
+        trainer(photo_adversarial=0.5)
 
 
 def test_the_original_trains_the_critic_then_the_generator_twice_on_the_same_numbers():

@@ -3,6 +3,8 @@
 import torch
 import torch.nn.functional as F
 
+from train.losses import mean_feature_distance
+
 
 class Slopes:
     """Features of four sizes (two of one), one for style; see ``train.losses.Perceptual``."""
@@ -19,3 +21,6 @@ class Slopes:
 
     def features(self, pictures):
         return self.look(pictures)[0]
+
+    def __call__(self, output, target):
+        return mean_feature_distance(self.features(output), self.features(target))
