@@ -7,8 +7,8 @@ folder that ``S2I_WEIGHTS`` names, in ``weights/`` beside the manifest, in the H
 the Hub; wherever it was found, its size and sha256 are checked each time it is read.
 
 Environment: ``S2I_WEIGHTS`` (folder), ``S2I_MANIFEST`` (file), ``S2I_DEVICE`` (``cpu``, ``cuda``,
-``mps``...), ``S2I_PRECISION`` (``float32``, ``bfloat16``), and the Hub's own ``HF_HOME``,
-``HF_ENDPOINT``, ``HF_HUB_OFFLINE``, ``HF_TOKEN``.
+``mps``...), ``S2I_PRECISION`` (``float32``, ``bfloat16``), ``S2I_BACKEND`` (``openvino``), and the
+Hub's own ``HF_HOME``, ``HF_ENDPOINT``, ``HF_HUB_OFFLINE``, ``HF_TOKEN``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from s2i import backends
 from s2i.errors import S2IError
 from s2i.image import write_bytes
 from s2i.methods import find_method
@@ -271,10 +272,11 @@ def load(
             buildable; nothing was loaded then.
     """
     chosen = pick_device(device)
+    backend = pick_backend(chosen)
     known = {entry.name: entry for entry in entries()}
     entry = known.get(os.fspath(name_or_path))
     if entry is not None:
-        key = (entry.name, entry.sha256, str(chosen))
+        key = (entry.name, entry.sha256, str(chosen), backend)
         read = partial(_load_entry, entry, chosen, on_progress)
     else:
         path = Path(name_or_path)
@@ -284,7 +286,7 @@ def load(
             stat = path.stat()
         except OSError as error:
             raise S2IError(f"'{path}' could not be read ({error.strerror}).") from None
-        key = (str(path.resolve()), stat.st_mtime_ns, stat.st_size, str(chosen))
+        key = (str(path.resolve()), stat.st_mtime_ns, stat.st_size, str(chosen), backend)
         read = partial(_load_file, path, chosen)
 
     with _lock:
@@ -348,7 +350,10 @@ def _load_file(path: Path, device: torch.device) -> Loaded:
 def _place(method: Method, device: torch.device) -> Method:
     """Bring ``method`` to ``device``; the parts that it asks for come to the same one."""
     method.load_part = lambda name: load(find(name).name, device=str(device)).method
-    return method.to(device)
+    method = method.to(device)
+    if pick_backend(device) == "openvino" and not method.needs_gradients:
+        backends.use_openvino(method)
+    return method
 
 
 def read_verified(entry: Entry, path: Path) -> bytes:
@@ -538,6 +543,21 @@ def pick_dtype(device: torch.device) -> torch.dtype:
             getattr(torch.cpu, question, lambda: False)() for question in questions
         )
     return torch.bfloat16 if is_fast else torch.float32
+
+
+def pick_backend(device: torch.device) -> str:
+    """Return ``openvino`` where ``S2I_BACKEND`` says so and ``device`` is the CPU, else ``torch``.
+
+    Raises:
+        S2IError: ``S2I_BACKEND`` is neither, or OpenVINO is not installed.
+    """
+    wanted = os.environ.get("S2I_BACKEND") or "torch"
+    if wanted not in ("torch", "openvino"):
+        raise S2IError(f"S2I_BACKEND must be torch or openvino; got '{wanted}'.")
+    if wanted == "openvino" and device.type == "cpu":
+        backends.import_openvino()
+        return wanted
+    return "torch"
 
 
 @contextlib.contextmanager

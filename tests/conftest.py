@@ -98,7 +98,7 @@ def pytest_make_collect_report():
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch):
     """Hide the settings of whoever runs the tests."""
-    for name in ("S2I_WEIGHTS", "S2I_MANIFEST", "S2I_DEVICE", "S2I_PRECISION"):
+    for name in ("S2I_WEIGHTS", "S2I_MANIFEST", "S2I_DEVICE", "S2I_PRECISION", "S2I_BACKEND"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -11,7 +11,15 @@ ROOT = Path(__file__).resolve().parent.parent
 ROWS = (
     ("s2i.errors",),
     ("s2i.image",),
-    ("s2i.edges", "s2i.palette", "s2i.vectorize", "s2i.layers", "s2i.metrics", "s2i.video"),
+    (
+        "s2i.backends",
+        "s2i.edges",
+        "s2i.palette",
+        "s2i.vectorize",
+        "s2i.layers",
+        "s2i.metrics",
+        "s2i.video",
+    ),
     ("s2i.methods.base",),
     ("s2i.methods.*",),
     ("s2i.methods",),
@@ -39,7 +47,7 @@ HOMES = {
     "accelerate": ("train",),
     "huggingface_hub": ("s2i.weights", "train.publish"),
 }
-LATE = {"torchvision", "timm", "lpips", "torchmetrics"}
+LATE = {"torchvision", "timm", "lpips", "torchmetrics", "openvino"}
 
 
 def find_row(module: str) -> int:

@@ -261,6 +261,7 @@ class Method(nn.Module):
     ``preview`` holds the controls' values while the pen is down, where they differ: what is fast.
     ``film`` holds those for the frames of a video: what is seen in one.
     ``single`` holds those for one picture where there would be several, beside other methods'.
+    ``needs_gradients`` says that it asks its networks for gradients, which PyTorch alone has.
     """
 
     name: ClassVar[str]
@@ -268,6 +269,7 @@ class Method(nn.Module):
     reads: ClassVar[tuple[str, ...]]
     returns: ClassVar[str] = "picture"
     live: ClassVar[bool] = False
+    needs_gradients: ClassVar[bool] = False
     size_multiple: ClassVar[int] = 1
     controls: ClassVar[tuple[Control, ...]] = ()
     preview: ClassVar[Mapping[str, Any]] = MappingProxyType({})

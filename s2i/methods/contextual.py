@@ -422,6 +422,7 @@ class Contextual(Method):
     name = "contextual"
     title = "Contextual GAN"
     reads = ("lines",)
+    needs_gradients = True  # the search follows them
     returns = "gallery"
     live = True
     controls = (
