@@ -3,14 +3,14 @@
     python benchmarks/run.py                  # all four parts, a few minutes
     python benchmarks/run.py network page     # some of them
     python benchmarks/run.py --method pix2pix # random numbers where it has no weights yet
-    python benchmarks/run.py data train --data faces128.zip
+    python benchmarks/run.py data train --data faces128.zip --recipe train/recipes/pirec_faces.toml
     python benchmarks/run.py --quick          # proves that it runs; the numbers mean little
 
 Four parts. *network*: the networks of a picture and of a preview, and all of it from uint8 to
 uint8, at the least and most ``detail``; of a method without it, with drawings of 256 and 512 px.
 *data*: augmented training samples from one process. *train*: the engine's steps, data included, by
-the trainer's defaults. *page*: from pen-up to the last picture on the screen, with real strokes in
-headless Chromium, and how often the picture is renewed while the pen is down.
+the trainer's defaults or ``--recipe``. *page*: from pen-up to the last picture on the screen, with
+real strokes in headless Chromium, and how often the picture is renewed while the pen is down.
 
 A fifth when asked for, ``search``, for Contextual GAN: seconds that the fast search takes to the
 loss at which the original search ends, one candidate each and the original's own loss, and seconds
@@ -128,7 +128,7 @@ class Bench:
         return (
             f"{engine.machine(self.device)}; torch {torch.__version__}, "
             f"{torch.get_num_threads()} threads; GFLOP/s of a 2048 gemm: {ceilings}.\n"
-            f"Weight: {self.name}; runs in {self.precision}."
+            f"Weight: {self.name}; runs in {self.precision} by {weights.pick_backend(self.device)}."
         )
 
 
@@ -136,18 +136,21 @@ class Bench:
 def watch(bench: Bench) -> Iterator[SimpleNamespace]:
     """Yield what the networks do for the newest picture: their ``calls`` and ``seconds``.
 
-    The networks are the method's own submodules; calls are kept in float32, to be replayed.
+    The networks are the method's own submodules; calls are kept in float32, to be replayed;
+    ``plain`` are the same calls by PyTorch, whatever backend answers.
     """
-    seen, run = SimpleNamespace(calls=[], seconds=0.0), bench.method.run
+    seen, run = SimpleNamespace(calls=[], plain=[], seconds=0.0), bench.method.run
 
     def begin(*args: Any, **kwargs: Any) -> object:
-        seen.calls, seen.seconds = [], 0.0
+        seen.calls, seen.plain, seen.seconds = [], [], 0.0
         return run(*args, **kwargs)
 
     def enter(network: torch.nn.Module, args: tuple, kwargs: dict) -> None:
         kept = {key: keep(value) for key, value in kwargs.items()}
         # Not the network itself: a replay shall not be watched.
-        seen.calls.append(partial(network.forward, *map(keep, args), **kept))
+        plain = getattr(network.forward, "plain", network.forward)
+        for calls, forward in ((seen.calls, network.forward), (seen.plain, plain)):
+            calls.append(partial(forward, *map(keep, args), **kept))
         seen.start = bench.now()
 
     def keep(value: Any) -> Any:
@@ -242,9 +245,9 @@ def measure_drawing(bench: Bench, size_px: int, values: Mapping[str, Any]) -> tu
 
     with watch(bench) as seen:
         run()
-    plain = time_plain(bench, seen.calls)
+    plain = time_plain(bench, seen.plain)
     with weights.inference(bench.device):
-        flops = count_flops(lambda: replay(seen.calls))
+        flops = count_flops(lambda: replay(seen.plain))
         networks = 1e3 * bench.seconds(lambda: replay(seen.calls))
         whole = 1e3 * bench.seconds(run)
     floor = 1e3 * flops / bench.ceilings[bench.precision]
@@ -360,17 +363,16 @@ def build_trainer(bench: Bench, **settings: Any) -> tuple[engine.Trainer, engine
         next(one for one in own if base in one.__mro__[1:])
         for base in (engine.RunConfig, engine.Trainer)
     )
+    is_mixed = bench.precision is torch.bfloat16
+    chosen = {"precision": "bf16" if is_mixed else "fp32", "channels_last": is_mixed}
+    if bench.options.recipe:
+        chosen |= engine.read_recipe(config_class, bench.options.recipe)
+    if bench.options.perceptual_weights:
+        chosen["perceptual_weights"] = bench.options.perceptual_weights
     if bench.options.quick:
-        settings["batch"] = 1
-    config = config_class(
-        data=bench.options.data,
-        cpu=bench.device.type == "cpu",
-        precision="bf16" if bench.precision is torch.bfloat16 else "fp32",
-        sample_images=0,
-        save_seconds=1e9,
-        log_steps=1,
-        **settings,
-    )
+        chosen["batch"] = 1
+    chosen |= {"sample_images": 0, "save_seconds": 1e9, "log_steps": 1, **settings}
+    config = config_class(data=bench.options.data, cpu=bench.device.type == "cpu", **chosen)
     torch.manual_seed(0)
     trainer = trainer_class(config)
     trainer.phases = (max(trainer.phases, key=lambda phase: len(phase.turns)),)
@@ -495,7 +497,7 @@ def run_page(bench: Bench) -> None:
         for detail in bench.details or ["learned"]:
             if bench.details:
                 choose(bench, tab, "detail", detail)
-            measured.append((detail, *measure_strokes(bench, tab, seen), seen.calls))
+            measured.append((detail, *measure_strokes(bench, tab, seen), seen.plain))
     for detail, total, networks, renewals, calls in measured:
         plain = time_plain(bench, calls)
         rows.append((detail, total, networks, plain, networks / plain, renewals))
@@ -547,6 +549,8 @@ def main() -> int:
     parser.add_argument("--weights", help="a name in the manifest (default: the first)")
     parser.add_argument("--method", help="its first weight; random numbers where it has none")
     parser.add_argument("--data", help="pictures for data and train (default: own drawings)")
+    parser.add_argument("--recipe", type=Path, help="settings for data and train")
+    parser.add_argument("--perceptual-weights", help="the file, where the recipe names a network")
     parser.add_argument("--device", help="cpu, cuda, mps (default: the fastest there is)")
     options = parser.parse_args()
     if unknown := set(options.parts) - {*PARTS, *EXTRA_PARTS}:

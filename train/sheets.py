@@ -52,7 +52,7 @@ COUNT, ACROSS, CELL_PX, QUALITY = 16, 4, 144, 85
 BLANK = np.full((CELL_PX, CELL_PX, 3), 255, np.uint8)
 
 
-def find_drawings(name: str, method: Method) -> Iterator[Drawing]:
+def find_drawings(name: str, method: Method | type[Method]) -> Iterator[Drawing]:
     """Yield the first :data:`COUNT` of the examples for the weight ``name``."""
     pattern = "*.photo.*" if "photo" in method.reads else "*.lines.png"
     paths: list[Path] = []
@@ -64,7 +64,7 @@ def find_drawings(name: str, method: Method) -> Iterator[Drawing]:
         yield read_drawing(path, method)
 
 
-def read_drawing(path: Path, method: Method) -> Drawing:
+def read_drawing(path: Path, method: Method | type[Method]) -> Drawing:
     """Return the example whose lines or photo is ``path``: the layers that ``method`` reads."""
     layers = {}
     if "photo" in method.reads:
