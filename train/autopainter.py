@@ -39,7 +39,7 @@ from s2i.errors import S2IError
 from s2i.methods.autopainter import CHANNELS, Autopainter, to_inputs
 from train import engine, hands
 from train.critics import build_critic, judge
-from train.data import Drawings, Pictures, augment, open_pictures
+from train.data import augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
 from train.losses import GAN, Perceptual, mean_feature_distance, total_variation
 
@@ -77,16 +77,8 @@ class AutopainterConfig(RunConfig):
     total_variation: float = setting(0.0, "weight of the output's mean squared step")
 
 
-class Draws:
+class Draws(engine.Draws):
     """Augmented samples: lines of many styles, hints of many kinds, areas recoloured."""
-
-    def __init__(self, pictures: Pictures | Drawings, config: AutopainterConfig) -> None:
-        """Draw from ``pictures`` as ``config`` says."""
-        self.pictures, self.config = pictures, config
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self.pictures)
 
     def draw(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return ``target`` (3, S, S) and ``inputs`` (CHANNELS, S, S)."""

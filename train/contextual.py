@@ -58,7 +58,7 @@ from s2i.methods.contextual import (
 )
 from train import engine, hands
 from train.critics import build_critic, judge
-from train.data import Drawings, Pictures, augment, open_pictures
+from train.data import augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
 from train.losses import GAN, Perceptual, hinge_critic, hinge_generator, r1_penalty
 from train.posterior import Posterior
@@ -98,16 +98,11 @@ R1_EVERY = 4  # on average, and that much heavier
 FRECHET_PICTURES = 512
 
 
-class Draws:
-    """Augmented samples: a photo, its own sketch, and a drawing of it."""
+class Draws(engine.Draws):
+    """Augmented samples: a photo, its own sketch, and a drawing of it.
 
-    def __init__(self, pictures: Pictures | Drawings, config: ContextualConfig) -> None:
-        """Draw from ``pictures``, of twice ``config.size_px``."""
-        self.pictures, self.config = pictures, config
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self.pictures)
+    Pictures come at twice ``config.size_px``.
+    """
 
     def draw(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return ``photo`` (3, S, S), ``ink`` and ``drawn``, (1, S, S) each."""

@@ -84,16 +84,20 @@ class Phase:
     turns: tuple[Turn, ...]
 
 
-class Draws(Protocol):
-    """What :meth:`Trainer.dataset` returns."""
+class Draws:
+    """What :meth:`Trainer.dataset` returns: augmented samples of pictures; subclass it."""
+
+    def __init__(self, pictures: Sequence[Any], config: Any) -> None:
+        """Draw from ``pictures`` as ``config`` says."""
+        self.pictures, self.config = pictures, config
 
     def __len__(self) -> int:
         """Return how many pictures make an epoch."""
-        ...
+        return len(self.pictures)
 
     def draw(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return one augmented sample; every random choice comes from ``rng``."""
-        ...
+        raise NotImplementedError
 
 
 class Trainer(Protocol):

@@ -262,16 +262,11 @@ class SketchConfig(RunConfig):
     adversarial: float = setting(0.02, "weight of the adversarial loss, ramped in")
 
 
-class SketchDraws:
-    """Augmented samples: a photo, mostly made worse, and what is to be drawn."""
+class SketchDraws(engine.Draws):
+    """Augmented samples: a photo, mostly made worse, and what is to be drawn.
 
-    def __init__(self, pictures: Sequence[Sample], config: SketchConfig) -> None:
-        """Draw from ``pictures`` of ``config.picture_px``."""
-        self.pictures, self.config = pictures, config
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self.pictures)
+    Pictures come at ``config.picture_px``.
+    """
 
     def draw(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return ``photo`` (3, S, S), perhaps made worse, and ``ink`` (1, S, S)."""

@@ -39,7 +39,7 @@ from s2i.errors import S2IError
 from s2i.methods.pirec import CHANNELS, Pirec, to_inputs, with_picture
 from train import engine, hands, publish
 from train.critics import build_critic, judge
-from train.data import Drawings, Pictures, augment, open_pictures
+from train.data import augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
 from train.losses import (
     GAN,
@@ -81,16 +81,8 @@ class PirecConfig(RunConfig):
     adversarial: float = setting(0.1, "weight of the adversarial loss; ramped in")
 
 
-class Draws:
+class Draws(engine.Draws):
     """Augmented samples for all three phases, each with what the hyperparameters' dice gave."""
-
-    def __init__(self, pictures: Pictures | Drawings, config: PirecConfig) -> None:
-        """Draw from ``pictures`` as ``config`` says."""
-        self.pictures, self.config = pictures, config
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self.pictures)
 
     def draw(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return ``target`` (3, S, S), ``inputs`` and, for the first phase, ``imitation``."""

@@ -31,7 +31,7 @@ from s2i.errors import S2IError
 from s2i.layers import PatchCritic
 from s2i.methods.pix2pix import Pix2pix
 from train import engine, hands
-from train.data import Drawings, Pictures, augment, open_pictures
+from train.data import augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
 from train.losses import GAN
 
@@ -61,16 +61,8 @@ class Pix2pixConfig(RunConfig):
     adversarial: float = setting(1.0, "weight of the adversarial loss")
 
 
-class Draws:
-    """Augmented samples: lines and picture."""
-
-    def __init__(self, pictures: Pictures | Drawings, config: Pix2pixConfig) -> None:
-        """Draw from ``pictures`` as ``config`` says; ``xdog`` wants them at twice the size."""
-        self.pictures, self.config = pictures, config
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self.pictures)
+class Draws(engine.Draws):
+    """Augmented samples: lines and picture; ``xdog`` wants pictures of twice the size."""
 
     def draw(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return ``target`` (3, S, S) and ``inputs``, ink (1, S, S)."""

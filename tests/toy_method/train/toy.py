@@ -34,16 +34,8 @@ class ToyConfig(RunConfig):
     learning_rate: float = setting(0.1, "of the generator")
 
 
-class Draws:
+class Draws(engine.Draws):
     """Augmented samples: lines and picture."""
-
-    def __init__(self, pictures: Any) -> None:
-        """Draw from ``pictures``."""
-        self.pictures = pictures
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self.pictures)
 
     def draw(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return ``target`` (3, S, S) and ``inputs``, ink (1, S, S)."""
@@ -66,7 +58,8 @@ class ToyTrainer(engine.Trainer):
 
     def dataset(self, split: str) -> Draws:
         """Return the augmented pictures of ``split``."""
-        return Draws(open_pictures(self.config.data, split, size_px=self.config.size_px))
+        pictures = open_pictures(self.config.data, split, size_px=self.config.size_px)
+        return Draws(pictures, self.config)
 
     def losses(self, turn: Turn, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
         """Return the mean absolute difference."""
