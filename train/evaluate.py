@@ -10,7 +10,7 @@ r"""Score a weight: tables, a file of numbers per picture, contact sheets, the m
 
 ``--all`` makes README's table of all weights and the model cards from what the manifest holds.
 With ``--data``, the folder where the data sets lie, all weights are scored again first, or those
-that are named, each as its recipe's table ``scored`` says, with ``--memorised``; manifest and
+that are named before it, each as its recipe's table ``scored`` says, with ``--memorised``; manifest and
 README's sections are renewed one by one. A ``--limit`` makes that a trial: nothing but ``--out``
 is written.
 
@@ -392,6 +392,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.all:
+            if options.data and len(options.data) > 1:
+                raise S2IError("--all wants one folder behind --data; names of weights go before.")
             if options.data:
                 _score_all(parser, options)
             is_trial = options.limit is not None

@@ -4,14 +4,15 @@
     python train/sheets.py runs/mine/ema.safetensors --examples pirec.faces --out out/sheets
 
 A sheet shows sixteen of ``examples/``: those of the weight, then those in :data:`BORROWED`, with
-the page's settings and seed; drawing and picture side by side (of several pictures the first two),
-four drawings to a row.
+the page's settings, and the class where there are classes; drawing and picture side by side (of
+several pictures the first two), four drawings to a row.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,8 +53,8 @@ COUNT, ACROSS, CELL_PX, QUALITY = 16, 4, 144, 85
 BLANK = np.full((CELL_PX, CELL_PX, 3), 255, np.uint8)
 
 
-def find_drawings(name: str, method: Method | type[Method]) -> Iterator[Drawing]:
-    """Yield the first :data:`COUNT` of the examples for the weight ``name``."""
+def find_drawings(name: str, method: Method | type[Method]) -> Iterator[tuple[str, Drawing]]:
+    """Yield the first :data:`COUNT` of the examples for the weight ``name``, and what they show."""
     pattern = "*.photo.*" if "photo" in method.reads else "*.lines.png"
     paths: list[Path] = []
     for folder in (name, *BORROWED.get(name, ())):
@@ -61,7 +62,7 @@ def find_drawings(name: str, method: Method | type[Method]) -> Iterator[Drawing]
         if folder == "drawings":
             paths += [EXAMPLES / folder / kind / f"{kind}_1.png" for kind in KINDS[name]]
     for path in paths[:COUNT]:
-        yield read_drawing(path, method)
+        yield re.split(r"[._]", path.name)[0], read_drawing(path, method)
 
 
 def read_drawing(path: Path, method: Method | type[Method]) -> Drawing:
@@ -86,14 +87,15 @@ def draw_sheet(weight: str, name: str) -> np.ndarray:
     """
     loaded = weights.load(weight)
     cells = []
-    for drawing in find_drawings(name, loaded.method):
+    for shown, drawing in find_drawings(name, loaded.method):
+        is_class = shown in loaded.method.kwargs.get("classes", ())
         with weights.inference(loaded.device):
-            pictures = last_of(loaded.method.run(drawing)).pictures[:2]
+            result = last_of(loaded.method.run(drawing, **({"label": shown} if is_class else {})))
         page = drawing.photo
         if page is None:
             bare = np.zeros((*drawing.lines.shape, 4), np.uint8)
             page = overlay(drawing.lines, bare if drawing.colors is None else drawing.colors)
-        cells.append([fit(each) for each in (page, *pictures)])
+        cells.append([fit(each) for each in (page, *result.pictures[:2])])
     if not cells:
         raise S2IError(f"there are no drawings for '{name}' in '{EXAMPLES}'.")
     cells += [[fit(BLANK) for _ in cells[0]]] * (-len(cells) % ACROSS)

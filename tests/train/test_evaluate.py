@@ -350,6 +350,8 @@ def test_all_says_what_is_missing(home, tmp_path, capsys):
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
     assert evaluate.main(["--all", "--data", str(home)]) == 2
     assert "'photos' is not in" in capsys.readouterr().err
+    assert evaluate.main(["--all", "--data", str(home), "pirec.trial"]) == 2
+    assert "names of weights go before" in capsys.readouterr().err
     (cards.RECIPES / "pirec_trial.toml").write_text("width = 8\n")
     assert evaluate.main(["--all", "--data", str(home)]) == 0
     assert "its recipe does not say what it is scored on" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from s2i import image
+from s2i import image, weights
 from s2i.methods import find_method
 from train import sheets
 
@@ -13,8 +13,11 @@ from train import sheets
 @pytest.mark.parametrize("name", sheets.BORROWED)
 def test_every_weight_has_sixteen_drawings_with_the_layers_it_reads(name):
     method = find_method(name.partition(".")[0])
-    drawings = list(sheets.find_drawings(name, method))
-    assert len(drawings) == sheets.COUNT
+    shown, drawings = zip(*sheets.find_drawings(name, method), strict=True)
+    assert len(drawings) == sheets.COUNT and all(shown)
+    if name == "sketch2img.things":
+        classes = weights.load(name, device="cpu").method.kwargs["classes"]
+        assert set(shown) <= set(classes)
     for drawing in drawings:
         given = [layer for layer in method.reads if getattr(drawing, layer) is not None]
         assert given and ("colors" in given) <= ("lines" in given)
