@@ -10,9 +10,9 @@ r"""Score a weight: tables, a file of numbers per picture, contact sheets, the m
 
 ``--all`` makes README's table of all weights and the model cards from what the manifest holds.
 With ``--data``, the folder where the data sets lie, all weights are scored again first, or those
-that are named before it, each as its recipe's table ``scored`` says, with ``--memorised``; manifest and
-README's sections are renewed one by one. A ``--limit`` makes that a trial: nothing but ``--out``
-is written.
+that are named before it, each as its recipe's table ``scored`` says, with ``--memorised``; manifest
+and README's sections are renewed one by one. A ``--limit`` makes that a trial: nothing but
+``--out`` is written.
 
 Every picture of the split is cut to its centered square and brought to the weight's size, unless
 the protocol says else; what is given in pixels below holds at 128 px and grows with the size. All
