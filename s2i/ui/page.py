@@ -647,9 +647,7 @@ def _describe_weights(name: str | None) -> str:
         "May I use the pictures commercially?": COMMERCIAL.get(entry.license, "see the licence"),
         "Licence": entry.license,
         "Size": f"{entry.bytes / 1e6:.1f} MB, trained at {entry.size_px} px",
-        "Scores": ", ".join(
-            f"{key} {value:.3g}" for key, value in entry.scores.items() if _is_number(value)
-        ),
+        "Scores": ", ".join(_list_scores(entry.scores)),
         "Loaded from": origin.get(found[0], "the Hub's cache") if found else "the Hub, when needed",
         "Hash": f"checked on every load (sha256 {entry.sha256[:12]}…)",
     }
@@ -657,6 +655,17 @@ def _describe_weights(name: str | None) -> str:
         f"<dt>{key}</dt><dd>{html.escape(str(value))}</dd>" for key, value in facts.items() if value
     )
     return f'<dl data-testid="weights-card">{rows}</dl>'
+
+
+def _list_scores(scores: dict[str, Any]) -> Iterator[str]:
+    """Yield the scores that have an interval, as the most telling ones do; without such all."""
+    numbers = {key: value for key, value in scores.items() if _is_number(value)}
+    telling = [key for key in numbers if {f"{key}_low", f"{key}_high"} <= numbers.keys()]
+    for key in telling:
+        low, high = numbers[f"{key}_low"], numbers[f"{key}_high"]
+        yield f"{key} {numbers[key]:.3g} [{low:.3g}, {high:.3g}]"
+    if not telling:
+        yield from (f"{key} {value:.3g}" for key, value in numbers.items())
 
 
 def _is_number(value: Any) -> bool:

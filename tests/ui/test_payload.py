@@ -407,6 +407,12 @@ def test_the_card_says_whether_pictures_may_be_sold(zoo):
     assert "commercially" in card and "<dd>yes</dd>" in card and "came with the code" in card
 
 
+def test_the_card_shows_the_scores_that_tell_most():
+    scores = {"lpips": 0.2041, "lpips_low": 0.2, "lpips_high": 0.208, "psnr": 18.4, "note": "x"}
+    assert list(page._list_scores(scores)) == ["lpips 0.204 [0.2, 0.208]"]
+    assert list(page._list_scores({"psnr": 18.4, "note": "x", "is": True})) == ["psnr 18.4"]
+
+
 def test_zero_gpu_is_used_on_a_space_only(monkeypatch):
     fake = types.SimpleNamespace(GPU=lambda function: ("on gpu", function))
     monkeypatch.setitem(sys.modules, "spaces", fake)
