@@ -3,13 +3,14 @@
 Lines: XDoG's; with ``--lines xdog2x``, as the trainer draws them, at twice the size and shrunk.
 
 LPIPS-alex, SSIM and PSNR against the photo, KID (kernel distance of pooled MobileNetV2 features,
-with its interval over resamplings of the answers) against as many training photos. Answers: the
-*mean* of these training photos, the encoder's *guess*, the fast search from it with one candidate,
-and every weight named by ``--beside`` on the same lines. On the first hundred pictures: the page's
-defaults (eight candidates, the best one). On the first twenty: the original search of a thousand
-steps, which takes 20 s a picture on two cores. On the first forty: *inversion*, the photo half of
-the pair that a search with the photo itself as its goal finds in five hundred steps; no search from
-lines can be nearer than what the network can say.
+with its interval over resamplings of the answers) against as many training photos; of *random*
+pairs' photos as well, which no lines ask for. Answers: the *mean* of these training photos, the
+encoder's *guess*, the fast search from it with one candidate, and every weight named by
+``--beside`` on the same lines. On the first hundred pictures: the page's defaults (eight
+candidates, the best one). On the first twenty: the original search of a thousand steps, which takes
+20 s a picture on two cores. On the first forty: *inversion*, the photo half of the pair that a
+search with the photo itself as its goal finds in five hundred steps; no search from lines can be
+nearer than what the network can say.
 
 Distorted lines: every third picture's are bent (points move by 5 px), half erased, or cut into
 their pieces, each moved by up to 8 px.
@@ -67,6 +68,11 @@ HEADLINES = (
         beside={"clean.pix2pix.faces64.kid": "pix2pix", "clean.photo.kid": "real photos"},
     ),
     Headline(
+        score="clean.random.kid",
+        title="KID, random pairs ↓",
+        beside={"clean.photo.kid": "real photos"},
+    ),
+    Headline(
         score="distorted.fast.kid",
         title="KID, distorted lines ↓",
         beside={"distorted.pix2pix.faces64.kid": "pix2pix"},
@@ -86,6 +92,7 @@ TITLES = {
     "fast": "fast search",
     "default": "fast search, best of 8",
     "seed": "original search",
+    "random": "random pairs",
     "inversion": "inversion of the photo",
     "photo": "floor: photos",
 }
@@ -123,6 +130,7 @@ def evaluate(task: Task) -> Report:
         for condition, pictures in answers.items()
         if not condition.endswith("mean")
     }
+    vectors["clean.random"] = task.features.pooled(_paint_random(task, len(cases))[1])
     vectors["clean.photo"] = task.features.pooled([case.photo for case in cases])
     kids = _score_kids(task, vectors)
     means = summarize(rows)
@@ -189,6 +197,15 @@ def _invert(task: Task, photo: np.ndarray) -> np.ndarray:
     return image.to_picture(halves(found.joint)[1][0])
 
 
+def _paint_random(task: Task, count: int) -> list[list[np.ndarray]]:
+    """Return the sketches and the photos of ``count`` pairs from random numbers."""
+    numbers = task.method.draw_prior(count, torch.Generator().manual_seed(task.seed))
+    with torch.no_grad():
+        device = next(task.method.parameters()).device
+        parts = halves(task.method.generator(numbers.to(device)).float().cpu())
+    return [[image.to_picture(picture.expand(3, -1, -1)) for picture in part] for part in parts]
+
+
 def _score_sketches(task: Task, cases: list[Case], rows: list[Row]) -> None:
     """Add the LPIPS of sketches that photos gave, of random ones, and of neighbors' to ``rows``."""
     goals = [show_lines(case.lines) for case in cases]
@@ -196,11 +213,7 @@ def _score_sketches(task: Task, cases: list[Case], rows: list[Row]) -> None:
         task.act("photo_to_sketch", (case.photo,)).pictures[0]
         for case in _watched(cases, "photo to sketch")
     ]
-    numbers = task.method.draw_prior(len(cases), torch.Generator().manual_seed(task.seed))
-    with torch.no_grad():
-        device = next(task.method.parameters()).device
-        sketches, _ = halves(task.method.generator(numbers.to(device)).float().cpu())
-    random = [image.to_picture(sketch.expand(3, -1, -1)) for sketch in sketches]
+    random, _ = _paint_random(task, len(cases))
     training = [sample.photo for sample in task.training]
     neighbors = [
         show_lines(open_case(task.training[_find_nearest(case.photo, training)]).lines)
@@ -238,7 +251,8 @@ def _write_tables(task: Task, means: dict[str, Mean], kids: dict[str, Mean]) -> 
         shown = [means.get(f"{condition}.{measure}") for measure in MEASURES]
         return [show_mean(mean) if mean else "" for mean in (*shown, kids.get(condition))]
 
-    conditions = ("mean", "guess", "fast", *task.beside, "default", "seed", "inversion", "photo")
+    conditions = ("mean", "guess", "fast", *task.beside, "default", "seed", "inversion")
+    conditions += ("random", "photo")
     counts = {
         "default": SLOW_PICTURES,
         "seed": ORIGINAL_PICTURES,
