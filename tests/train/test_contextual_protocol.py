@@ -102,7 +102,7 @@ def test_tables_and_sheets(scored):
     clean, distorted, back = (part.splitlines() for part in report.tables.split("\n\n")[1:])
     assert len(clean) == 2 + 9 and len(distorted) == 2 + 3 and len(back) == 2 + 3
     assert "mean training photo" in clean[2] and "floor" in clean[-1]
-    assert clean[-2].startswith("| random pairs | 12 |") and "nan" not in clean[-2]
+    assert clean[-2].startswith("| random pairs | 18 |") and "nan" not in clean[-2]
     assert report.sheets["clean.png"].shape[1] == 8 * (SIZE_PX + 2)
     assert report.sheets["distorted.png"].shape[1] == 5 * (SIZE_PX + 2)
     assert all(image.encode_png(sheet) for sheet in report.sheets.values())
