@@ -1,7 +1,8 @@
 """Networks by OpenVINO instead of PyTorch: the same pictures, sooner, on a CPU.
 
 ``S2I_BACKEND=openvino`` asks for it (:func:`s2i.weights.load`); the package is optional. Methods
-that need gradients, as Contextual GAN's search does, stay with PyTorch.
+that need gradients, as Contextual GAN's search does, stay with PyTorch. Not for a process that
+trains as well: beside what the trainers import OpenVINO 2026.4 crashes.
 """
 
 from __future__ import annotations
