@@ -1,15 +1,14 @@
 """Networks by OpenVINO instead of PyTorch: the same pictures, sooner, on a CPU.
 
 ``S2I_BACKEND=openvino`` asks for it (:func:`s2i.weights.load`); the package is optional. Methods
-that need gradients, as Contextual GAN's search does, stay with PyTorch. Not for a process that
-trains as well: beside what the trainers import OpenVINO 2026.4 crashes.
+that need gradients, as Contextual GAN's search does, stay with PyTorch.
 """
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -20,6 +19,9 @@ from torch import Tensor, nn
 from s2i.errors import S2IError
 
 MAX_SHAPES = 6  # compiled models that a network keeps
+# OpenVINO 2026.4 gives the thread that it runs in a stack for signals, and takes it away too early:
+# in the main thread the next Ctrl C would crash. So one thread runs everything.
+_thread = ThreadPoolExecutor(1, thread_name_prefix="openvino")
 
 
 class Compiled:
@@ -33,23 +35,23 @@ class Compiled:
         """Stand for ``network``, whose ``forward`` takes and returns tensors on the CPU."""
         self.plain = partial(type(network).forward, network)
         self._models: OrderedDict[tuple, Any] = OrderedDict()
-        self._lock = threading.Lock()
 
     def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Return what the network returns."""
         if torch.is_grad_enabled():
             return self.plain(*inputs)
-        is_mixed = torch.is_autocast_enabled("cpu")
-        key = is_mixed, *((each.shape, each.dtype) for each in inputs)
-        with self._lock:  # a compiled model answers one question at a time
-            if key not in self._models:
-                self._models[key] = self._compile(inputs, "bf16" if is_mixed else "f32")
-                while len(self._models) > MAX_SHAPES:
-                    self._models.popitem(last=False)
-            self._models.move_to_end(key)
-            found = self._models[key]([each.numpy(force=True) for each in inputs])
-            answers = tuple(torch.from_numpy(found[n].copy()) for n in range(len(found)))
+        answers = _thread.submit(self._answer, inputs, torch.is_autocast_enabled("cpu")).result()
         return answers[0] if len(answers) == 1 else answers
+
+    def _answer(self, inputs: tuple[Tensor, ...], is_mixed: bool) -> tuple[Tensor, ...]:
+        key = is_mixed, *((each.shape, each.dtype) for each in inputs)
+        if key not in self._models:
+            self._models[key] = self._compile(inputs, "bf16" if is_mixed else "f32")
+            while len(self._models) > MAX_SHAPES:
+                self._models.popitem(last=False)
+        self._models.move_to_end(key)
+        found = self._models[key]([each.numpy(force=True) for each in inputs])
+        return tuple(torch.from_numpy(found[n].copy()) for n in range(len(found)))
 
     def _compile(self, inputs: tuple[Tensor, ...], precision: str) -> Any:
         openvino = import_openvino()

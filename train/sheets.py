@@ -1,6 +1,6 @@
 """Contact sheets: what each weight makes of drawings by hand, for README and for whoever grades it.
 
-    python train/sheets.py                          every weight in the manifest that paints
+    python train/sheets.py                          every weight in the manifest with examples
     python train/sheets.py runs/mine/ema.safetensors --examples pirec.faces --out out/sheets
 
 A sheet shows sixteen of ``examples/``: those of the weight, then those in :data:`BORROWED`, with
@@ -53,6 +53,11 @@ COUNT, ACROSS, CELL_PX, QUALITY = 16, 4, 144, 85
 BLANK = np.full((CELL_PX, CELL_PX, 3), 255, np.uint8)
 
 
+def list_painters() -> list[str]:
+    """Return the weights in the manifest that have examples of their own."""
+    return [entry.name for entry in weights.entries() if (EXAMPLES / entry.name).is_dir()]
+
+
 def find_drawings(name: str, method: Method | type[Method]) -> Iterator[tuple[str, Drawing]]:
     """Yield the first :data:`COUNT` of the examples for the weight ``name``, and what they show."""
     pattern = "*.photo.*" if "photo" in method.reads else "*.lines.png"
@@ -98,7 +103,7 @@ def draw_sheet(weight: str, name: str) -> np.ndarray:
         cells.append([fit(each) for each in (page, *result.pictures[:2])])
     if not cells:
         raise S2IError(f"there are no drawings for '{name}' in '{EXAMPLES}'.")
-    cells += [[fit(BLANK) for _ in cells[0]]] * (-len(cells) % ACROSS)
+    cells += [[BLANK] * len(cells[0])] * (-len(cells) % ACROSS)
     return tile(
         [list(itertools.chain(*cells[at : at + ACROSS])) for at in range(0, len(cells), ACROSS)]
     )
@@ -112,7 +117,7 @@ def fit(picture: np.ndarray) -> np.ndarray:
         picture = image.on_paper(picture)
     scale = CELL_PX / max(picture.shape[:2])
     height, width = (max(1, round(scale * side)) for side in picture.shape[:2])
-    cell = np.full((CELL_PX, CELL_PX, 3), 255, np.uint8)
+    cell = BLANK.copy()
     top, left = (CELL_PX - height) // 2, (CELL_PX - width) // 2
     cell[top : top + height, left : left + width] = image.resize(picture, (height, width))
     return cell
@@ -126,11 +131,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("weights", nargs="*", metavar="WEIGHT", help="names or safetensors files")
-    parser.add_argument("--examples", choices=BORROWED, help="whose; needed for a file")
+    parser.add_argument("--examples", metavar="NAME", help="whose examples; needed for a file")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "sheets", help="folder")
     options = parser.parse_args(argv)
     try:
-        for weight in options.weights or BORROWED:
+        for weight in options.weights or list_painters():
             name = options.examples or weight
             sheet = draw_sheet(weight, name)
             path = options.out / f"{name}.jpg"
