@@ -8,7 +8,8 @@ sketch: the faithful way, ``hints="pasted"``. What differs in what ships:
 * every dab is carried through its region before the network sees it
   (:func:`s2i.palette.spread_colors`), with a confidence that falls with distance;
 * a U-Net whose full-size stages are folded into half size, normalised per picture, which paints
-  and says where the spread hints are to be taken as they are.
+  and says where the spread hints are to be taken as they are;
+* then every hinted area is shifted to its hint's colour (:func:`obey_hints`), shade and gloss kept.
 
 The original networks are the presets ``paper`` and ``seed``.
 """
@@ -74,7 +75,9 @@ PAPER = (255, 255, 255, 128)
 CROSSING_PX = 384  # dear enough that an area with paint of its own takes no other
 GRID_PX = 256  # what the network learned at: borders without steps
 REACH_PX = 96  # wide enough that one dab is believed in all of its area
-SMALLEST = 0.001  # of the picture: smaller areas get no colour suggested
+SURE = 0.35  # confidence from which on a hint's colour holds in full
+SMOOTH = 0.012  # of the picture's side: how softly one hint's area passes into the next
+SMALLEST = 0.001  # of the picture: smaller areas get no colour suggested, and are not shifted
 UNSURE = 35  # of 255: a network that paints all areas this much alike has no colours of its own
 MOST = 40  # areas that get one
 
@@ -284,7 +287,44 @@ class Autopainter(Method):
             value=1.0 if hints == "pasted" else 0.0,
         )
         picture = image.to_picture(output[0])
+        if hints == "spread":
+            picture = obey_hints(picture, lines, inputs[5:])
         return picture if paper is None else clear_paper(picture, paper)
+
+
+def obey_hints(picture: np.ndarray, lines: np.ndarray, spread: torch.Tensor) -> np.ndarray:
+    """Shift every hinted area by one colour, so that its mean is its hint's: (H, W, 3) uint8.
+
+    An area is what one hint reaches without crossing ink; paint that is large enough is an area of
+    its own. The network dulls hints that it seldom saw; a shift keeps shade and gloss, and what was
+    painted where no hint reaches.
+
+    Args:
+        picture: (H, W, 3), what the network painted.
+        lines: (H, W), ink below 128.
+        spread: (4, H, W), the last channels of :func:`to_inputs`: spread hints, confidence.
+    """
+    ink = lines < 128
+    hint, confidence = image.to_picture(spread[:3]), spread[3].numpy()
+    near_ink = cv2.dilate(ink.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    weight = np.where(near_ink | (confidence < SURE), 0, confidence)[..., None]
+    missing = weight * (hint.astype(np.float32) - picture)
+    shifts = np.zeros_like(missing)
+    painted = confidence == 1
+    for is_apart in (ink, np.dstack([ink, painted])):
+        areas = palette.find_regions(np.dstack([hint, is_apart]))
+        sums = [np.bincount(areas.ravel(), layer.ravel()) for layer in cv2.split(missing)]
+        total = np.bincount(areas.ravel(), weight.ravel())
+        means = (np.stack(sums, axis=1) / np.maximum(total, 1e-6)[:, None]).astype(np.float32)
+        is_large = (total >= SMALLEST * ink.size)[areas]
+        shifts[is_large] = means[areas[is_large]]
+    strength = np.minimum(1, confidence / SURE) * ~ink
+    sigma = SMOOTH * ink.size**0.5
+    near = cv2.GaussianBlur((~ink).astype(np.float32), (0, 0), sigma)
+    soft = cv2.GaussianBlur(shifts * strength[..., None], (0, 0), sigma)
+    soft *= (~ink / np.maximum(near, 1e-3))[..., None]
+    shifted = picture + np.where(painted[..., None], shifts, soft)
+    return np.clip(np.rint(shifted), 0, 255).astype(np.uint8)
 
 
 def clear_paper(picture: np.ndarray, paper: np.ndarray) -> np.ndarray:

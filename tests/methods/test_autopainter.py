@@ -8,7 +8,14 @@ from torch import nn
 
 from s2i import image, palette
 from s2i.errors import S2IError
-from s2i.methods.autopainter import CHANNELS, MULTIPLES, Autopainter, suggest_colors, to_inputs
+from s2i.methods.autopainter import (
+    CHANNELS,
+    MULTIPLES,
+    Autopainter,
+    obey_hints,
+    suggest_colors,
+    to_inputs,
+)
 from s2i.methods.base import Drawing
 
 RED, GREEN = (220, 30, 40, 255), (30, 180, 60, 255)
@@ -245,6 +252,7 @@ def test_a_circle_stays_a_circle(size):
 
 def test_hints_land_where_they_were_dabbed():
     lines, colors = np.full((300, 700), 255, np.uint8), bare(300, 700)
+    cv2.rectangle(lines, (394, 94), (525, 185), 0, 3)  # without it the page is all one area
     colors[100:180, 400:520] = RED
     picture = paint(build(show_hints), Drawing(lines=lines, colors=colors))
     assert np.abs(picture[105:175, 405:515].astype(int) - RED[:3]).max() <= 3
@@ -397,6 +405,54 @@ def test_suggestions_need_lines(method):
     for drawing in (Drawing(), Drawing(colors=dab(bare(), 50, 60))):
         with pytest.raises(S2IError, match="no lines to colour"):
             method.act("suggest_colors", drawing)
+
+
+# -- hints are obeyed ------------------------------------------------------------------------------
+
+
+def shaded(height=120, width=160):
+    """What a network may paint: all of one dull colour, lighter to the right."""
+    ramp = np.linspace(-20, 20, width)[None, :, None]
+    return (np.full((height, width, 3), (120, 110, 100)) + ramp).round().astype(np.uint8)
+
+
+def obey(picture, lines, colors):
+    return obey_hints(picture, lines, to_inputs(lines, colors, hints="spread")[5:]).astype(int)
+
+
+def test_an_area_s_mean_becomes_its_hint_s_colour_and_its_shade_stays():
+    lines, before = draw_rooms(), shaded()
+    after = obey(before, lines, dab(bare(), 50, 60, RED))
+    room = np.s_[30:90, 30:70]
+    np.testing.assert_allclose(after[room].mean((0, 1)), RED[:3], atol=4)
+    for channel in range(3):  # no clipping at these: the ramp is as steep as before
+        rise = after[40:60, 70, channel].mean() - after[40:60, 30, channel].mean()
+        steps = before[50, 70, channel].astype(int) - before[50, 30, channel]
+        assert abs(rise - steps) <= 3
+
+
+def test_rooms_without_a_hint_and_ink_stay_as_they_were_painted():
+    lines, before = draw_rooms(), shaded()
+    after = obey(before, lines, dab(bare(), 50, 60, RED))
+    assert np.abs(after[20:80, 92:148] - before[20:80, 92:148]).max() <= 3
+    assert np.array_equal(after[lines == 0], before[lines == 0])
+    assert np.array_equal(obey(before, lines, bare()), before)
+
+
+def test_two_hints_in_one_room_pass_softly_into_each_other():
+    blank = np.full((120, 160), 255, np.uint8)
+    colors = dab(dab(bare(), 30, 60, RED), 130, 60, GREEN)
+    row = obey(shaded(), blank, colors)[50]
+    assert row[20, 0] > row[20, 1] + 60 and row[140, 1] > row[140, 0] + 60
+    assert np.abs(np.diff(row, axis=0)).max() < 60  # a step at once would be 190
+
+
+def test_equal_hints_in_two_rooms_shift_each_by_its_own_need():
+    lines, before = draw_rooms(), shaded()
+    before[:, 80:] //= 2
+    after = obey(before, lines, dab(dab(bare(), 50, 60, RED), 110, 60, RED))
+    for room in (np.s_[30:90, 30:70], np.s_[30:90, 92:132]):
+        np.testing.assert_allclose(after[room].mean((0, 1)), RED[:3], atol=6)
 
 
 # -- from a photo ----------------------------------------------------------------------------------

@@ -169,10 +169,10 @@ WANTED = {
     "sketch": {"generator", "posterior"},
     "kl": {"posterior"},
     "encoder": {"encoder"},
-    "guess": {"encoder"},
+    "guess": {"generator", "encoder"},
     "feature": {"generator", "posterior"},
-    "adversarial": {"generator", "posterior"},
-    "photo_adversarial": {"generator", "posterior"},
+    "adversarial": {"generator", "posterior", "encoder"},
+    "photo_adversarial": {"generator", "posterior", "encoder"},
 }
 
 
@@ -205,12 +205,21 @@ def test_every_term_trains_the_networks_that_it_should(with_photo_critic):
     assert {name: trained_by(term, networks) for name, term in terms.items()} == WANTED
 
 
+def test_half_of_the_guesses_are_means_the_others_draws_beside_them():
+    torch.manual_seed(0)
+    mean, deviation = torch.randn(9, 500), torch.full((9, 500), 0.5)
+    points = contextual.draw_half(mean, deviation)
+    assert torch.equal(points[:5], mean[:5])
+    spread = ((points - mean)[5:] / deviation[5:]).std(dim=1)
+    assert (spread > 0.01).all() and (spread < 1.1).all() and spread.std() > 0.1
+
+
 @pytest.mark.parametrize("gan", ["bce", "hinge"])
 def test_every_term_trains_the_critic(gan, monkeypatch):
     made = trainer(gan=gan)
     batch = batch_of(made)
     made.losses(made.phases[0].turns[0], batch, 0.5)
-    assert batch["fake"].shape[0] == 8 and not batch["fake"].requires_grad
+    assert batch["fake"].shape[0] == 12 and not batch["fake"].requires_grad
     terms = judge(made, batch, monkeypatch)
     assert set(terms) == {"adversarial", "r1"}
     for term in terms.values():
