@@ -76,8 +76,9 @@ CROSSING_PX = 384  # dear enough that an area with paint of its own takes no oth
 GRID_PX = 256  # what the network learned at: borders without steps
 REACH_PX = 96  # wide enough that one dab is believed in all of its area
 SURE = 0.35  # confidence from which on a hint's colour holds in full
-SMOOTH = 0.012  # of the picture's side: how softly one hint's area passes into the next
-SMALLEST = 0.001  # of the picture: smaller areas get no colour suggested, and are not shifted
+SMOOTH = 0.024  # of the picture's side: how softly one hint's area passes into the next
+SHIFTED = 0.0003  # of the picture: smaller areas are not shifted on their own
+SMALLEST = 0.001  # of the picture: smaller areas get no colour suggested
 UNSURE = 35  # of 255: a network that paints all areas this much alike has no colours of its own
 MOST = 40  # areas that get one
 
@@ -316,15 +317,23 @@ def obey_hints(picture: np.ndarray, lines: np.ndarray, spread: torch.Tensor) -> 
         sums = [np.bincount(areas.ravel(), layer.ravel()) for layer in cv2.split(missing)]
         total = np.bincount(areas.ravel(), weight.ravel())
         means = (np.stack(sums, axis=1) / np.maximum(total, 1e-6)[:, None]).astype(np.float32)
-        is_large = (total >= SMALLEST * ink.size)[areas]
+        is_large = (total >= SHIFTED * ink.size)[areas]
         shifts[is_large] = means[areas[is_large]]
-    strength = np.minimum(1, confidence / SURE) * ~ink
-    sigma = SMOOTH * ink.size**0.5
-    near = cv2.GaussianBlur((~ink).astype(np.float32), (0, 0), sigma)
-    soft = cv2.GaussianBlur(shifts * strength[..., None], (0, 0), sigma)
-    soft *= (~ink / np.maximum(near, 1e-3))[..., None]
-    shifted = picture + np.where(painted[..., None], shifts, soft)
+    strength = np.minimum(1, confidence / SURE)[..., None]
+    is_free = (~ink).astype(np.float32)[..., None]
+    soft = _blur_widely(np.dstack([shifts * strength * is_free, is_free]))
+    soft = soft[..., :3] / np.maximum(soft[..., 3:], 1e-3)
+    shifted = picture + is_free * np.where(painted[..., None], shifts, soft)
     return np.clip(np.rint(shifted), 0, 255).astype(np.uint8)
+
+
+def _blur_widely(layers: np.ndarray) -> np.ndarray:
+    """Return (H, W, 4) under a Gaussian of :data:`SMOOTH`, found at a quarter of the size."""
+    height, width = layers.shape[:2]
+    size = max(1, width // 4), max(1, height // 4)
+    small = cv2.resize(layers, size, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), SMOOTH * (size[0] * size[1]) ** 0.5)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def clear_paper(picture: np.ndarray, paper: np.ndarray) -> np.ndarray:
