@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import cv2
