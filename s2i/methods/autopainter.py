@@ -76,6 +76,7 @@ CROSSING_PX = 384  # dear enough that an area with paint of its own takes no oth
 GRID_PX = 256  # what the network learned at: borders without steps
 REACH_PX = 96  # wide enough that one dab is believed in all of its area
 SURE = 0.35  # confidence from which on a hint's colour holds in full
+OTHER = 48  # of 255: an area painted that far from its hint is believed less, twice as far not
 SMOOTH = 0.024  # of the picture's side: how softly one hint's area passes into the next
 SHIFTED = 0.0003  # of the picture: smaller areas are not shifted on their own
 SMALLEST = 0.001  # of the picture: smaller areas get no colour suggested
@@ -298,7 +299,8 @@ def obey_hints(picture: np.ndarray, lines: np.ndarray, spread: torch.Tensor) -> 
 
     An area is what one hint reaches without crossing ink; paint that is large enough is an area of
     its own. The network dulls hints that it seldom saw; a shift keeps shade and gloss, and what was
-    painted where no hint reaches.
+    painted where no hint reaches. Where the network painted quite another colour around a dab, as on
+    paper that a stroke slipped onto, that stays.
 
     Args:
         picture: (H, W, 3), what the network painted.
@@ -319,7 +321,8 @@ def obey_hints(picture: np.ndarray, lines: np.ndarray, spread: torch.Tensor) -> 
         means = (np.stack(sums, axis=1) / np.maximum(total, 1e-6)[:, None]).astype(np.float32)
         is_large = (total >= SHIFTED * ink.size)[areas]
         shifts[is_large] = means[areas[is_large]]
-    strength = np.minimum(1, confidence / SURE)[..., None]
+    belief = np.clip(2 - np.abs(shifts).max(axis=2) / OTHER, 0, 1)
+    strength = (belief * np.minimum(1, confidence / SURE))[..., None]
     is_free = (~ink).astype(np.float32)[..., None]
     soft = _blur_widely(np.dstack([shifts * strength * is_free, is_free]))
     soft = soft[..., :3] / np.maximum(soft[..., 3:], 1e-3)

@@ -413,7 +413,7 @@ def test_suggestions_need_lines(method):
 def shaded(height=120, width=160):
     """What a network may paint: all of one dull colour, lighter to the right."""
     ramp = np.linspace(-20, 20, width)[None, :, None]
-    return (np.full((height, width, 3), (120, 110, 100)) + ramp).round().astype(np.uint8)
+    return (np.full((height, width, 3), (190, 60, 70)) + ramp).round().astype(np.uint8)
 
 
 def obey(picture, lines, colors):
@@ -441,15 +441,25 @@ def test_rooms_without_a_hint_and_ink_stay_as_they_were_painted():
 
 def test_two_hints_in_one_room_pass_softly_into_each_other():
     blank = np.full((120, 160), 255, np.uint8)
-    colors = dab(dab(bare(), 30, 60, RED), 130, 60, GREEN)
-    row = obey(shaded(), blank, colors)[50]
-    assert row[20, 0] > row[20, 1] + 60 and row[140, 1] > row[140, 0] + 60
-    assert np.abs(np.diff(row, axis=0)).max() < 60  # a step at once would be 190
+    warm, cold = (225, 90, 60, 255), (160, 40, 100, 255)
+    row = obey(shaded(), blank, dab(dab(bare(), 30, 60, warm), 130, 60, cold))[40]
+    means = row[:60].mean(0) - row[100:].mean(0)
+    assert means[0] > 10 and means[1] > 30 and means[2] < -20  # before: -30, -30, -30
+    assert np.abs(np.diff(row, axis=0)).max() < 20  # a step at once would be 65
+
+
+def test_a_dab_that_slipped_onto_paper_colours_no_background():
+    """The network left the paper white; red is too far from it to be meant."""
+    lines, before = draw_rooms(), np.full((120, 160, 3), 250, np.uint8)
+    before[20:100, 20:140] = (200, 60, 60)
+    after = obey(before, lines, dab(dab(bare(), 50, 60, RED), 8, 8, RED))
+    assert np.abs(after[2:118, 146:] - 250).max() <= 3
+    np.testing.assert_allclose(after[30:90, 30:70].mean((0, 1)), RED[:3], atol=4)
 
 
 def test_equal_hints_in_two_rooms_shift_each_by_its_own_need():
     lines, before = draw_rooms(), shaded()
-    before[:, 80:] //= 2
+    before[:, 80:] -= 30
     after = obey(before, lines, dab(dab(bare(), 50, 60, RED), 110, 60, RED))
     for room in (np.s_[30:90, 30:70], np.s_[30:90, 92:132]):
         np.testing.assert_allclose(after[room].mean((0, 1)), RED[:3], atol=6)
