@@ -299,8 +299,8 @@ def obey_hints(picture: np.ndarray, lines: np.ndarray, spread: torch.Tensor) -> 
 
     An area is what one hint reaches without crossing ink; paint that is large enough is an area of
     its own. The network dulls hints that it seldom saw; a shift keeps shade and gloss, and what was
-    painted where no hint reaches. Where the network painted quite another colour around a dab, as on
-    paper that a stroke slipped onto, that stays.
+    painted where no hint reaches. Where quite another colour was painted around a dab, as on paper
+    that a stroke slipped onto, that stays.
 
     Args:
         picture: (H, W, 3), what the network painted.
