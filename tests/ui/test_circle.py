@@ -7,8 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import cairosvg
-import fakes
 import cv2
+import fakes
 import numpy as np
 import pytest
 from PIL import Image
