@@ -324,13 +324,13 @@ def obey_hints(picture: np.ndarray, lines: np.ndarray, spread: torch.Tensor) -> 
     belief = np.clip(2 - np.abs(shifts).max(axis=2) / OTHER, 0, 1)
     strength = (belief * np.minimum(1, confidence / SURE))[..., None]
     is_free = (~ink).astype(np.float32)[..., None]
-    soft = _blur_widely(np.dstack([shifts * strength * is_free, is_free]))
+    soft = _soften(np.dstack([shifts * strength * is_free, is_free]))
     soft = soft[..., :3] / np.maximum(soft[..., 3:], 1e-3)
     shifted = picture + is_free * np.where(painted[..., None], shifts, soft)
     return np.clip(np.rint(shifted), 0, 255).astype(np.uint8)
 
 
-def _blur_widely(layers: np.ndarray) -> np.ndarray:
+def _soften(layers: np.ndarray) -> np.ndarray:
     """Return (H, W, 4) under a Gaussian of :data:`SMOOTH`, found at a quarter of the size."""
     height, width = layers.shape[:2]
     size = max(1, width // 4), max(1, height // 4)
