@@ -45,7 +45,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from s2i import image, metrics
-from s2i.edges import find_lines, xdog
+from s2i.edges import xdog
 from s2i.layers import split_moments
 from s2i.methods.contextual import (
     Contextual,
@@ -111,32 +111,9 @@ class Draws(engine.Draws):
         ink = image.resize(xdog(photo), size)
         drawn = ink
         if self.config.lines == "styles":
-            drawn = draw_by_hand(photo, own_lines, ink, rng)
+            drawn = shrink_lines(hands.draw(photo, own_lines, rng), size)
         layers = {"photo": image.resize(photo, size), "ink": ink, "drawn": drawn}
         return {name: image.to_tensor(layer) for name, layer in layers.items()}
-
-
-def draw_by_hand(
-    photo: np.ndarray, own_lines: np.ndarray | None, ink: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Return a drawing of ``photo`` (H, W, 3) in a random style, of the size of ``ink``.
-
-    ``ink`` itself; XDoG of random width and amount, thick, bent or broken; a pen's even lines,
-    crooked as a hand's. Of one in six a part is erased.
-    """
-    style = rng.random()
-    if style < 0.35:
-        drawn = ink.copy()
-    elif style < 0.7:
-        drawn = shrink_lines(hands.sketch(photo, own_lines, rng, given=0.3), ink.shape)
-    else:
-        lines = find_lines(photo, sigma=rng.uniform(1.5, 4.0))
-        drawn = shrink_lines(hands.warp_lines(lines, rng), ink.shape)
-    if rng.random() < 1 / 6:
-        start, share = rng.uniform(0, 0.7), rng.uniform(0.2, 0.6)
-        rows = slice(*(round(x * len(drawn)) for x in (start, start + share)))
-        (drawn if rng.random() < 0.5 else drawn.T)[rows] = 255
-    return drawn
 
 
 class ContextualTrainer(engine.Trainer):

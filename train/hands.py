@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from s2i.edges import thin_lines, xdog
+from s2i.edges import find_lines, thin_lines, xdog
 from s2i.palette import find_regions
 
 
@@ -358,6 +358,28 @@ def sketch(
         for _ in range(int(rng.integers(1, 8))):
             center = int(rng.integers(lines.shape[1])), int(rng.integers(lines.shape[0]))
             cv2.circle(lines, center, round(rng.uniform(1, 3) * scale), 255, -1)
+    return lines
+
+
+def draw(
+    photo: np.ndarray, own_lines: np.ndarray | None, rng: np.random.Generator, *, given: float = 0.3
+) -> np.ndarray:
+    """Return a drawing of ``photo`` (H, W, 3) as people may bring it: (H, W), greys between.
+
+    XDoG's defaults; :func:`sketch`, the data's own lines for a share ``given`` of them; a pen's
+    even lines, crooked as a hand's. Of one in six a part is erased.
+    """
+    style = rng.random()
+    if style < 0.35:
+        lines = xdog(photo)
+    elif style < 0.7:
+        lines = sketch(photo, own_lines, rng, given=given).copy()
+    else:
+        lines = warp_lines(find_lines(photo, sigma=rng.uniform(1.5, 4.0)), rng)
+    if rng.random() < 1 / 6:
+        start, share = rng.uniform(0, 0.7), rng.uniform(0.2, 0.6)
+        rows = slice(*(round(x * len(lines)) for x in (start, start + share)))
+        (lines if rng.random() < 0.5 else lines.T)[rows] = 255
     return lines
 
 

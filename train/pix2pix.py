@@ -4,9 +4,12 @@
     python train/pix2pix.py --data pairs.zip --recipe train/recipes/pix2pix_fashion.toml
     python train/publish.py runs/mine pix2pix.mine --license "mine" --data "my pictures"
 
-The losses are the paper's: L1 100 and the cross-entropy of a patch critic, 1. Lines are an artist's
-where the data has some, else XDoG's, in the styles of train/hands.py; ``--lines xdog`` draws them
-by XDoG's defaults alone, at twice the size (as Contextual GAN's are).
+The losses are the paper's: L1 100 and the cross-entropy of a patch critic, 1. What ships has the
+critic and the feature distance that Auto-Painter and PI-REC learned by, so that the yardstick tells
+what their networks add, not what their losses do. Lines are an artist's where the data has some,
+else XDoG's, in the styles of train/hands.py; ``--lines xdog`` draws them by XDoG's defaults alone,
+``--lines hand`` a third each like that, in all styles, and crooked as a hand's; both at twice the
+size (as Contextual GAN's are).
 """
 
 from __future__ import annotations
@@ -28,12 +31,12 @@ from torch import Tensor
 from s2i import image
 from s2i.edges import xdog
 from s2i.errors import S2IError
-from s2i.layers import PatchCritic
 from s2i.methods.pix2pix import Pix2pix
 from train import engine, hands
+from train.critics import build_critic, judge
 from train.data import augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
-from train.losses import GAN
+from train.losses import GAN, Perceptual, mean_feature_distance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +48,13 @@ class Pix2pixConfig(RunConfig):
     generator: str = setting("folded", "network", choices=("folded", "unet"))
     width: int = setting(32, "channels of the network's first stage (64 in the paper)")
     depth: int = setting(8, "halvings of 'unet'")
+    critic: str = setting("patch", "critic", choices=("patch", "features"))
     critic_width: int = setting(24, "channels of the critic's first stage (64 in the paper)")
     photo_column: str = setting("", "column of a zip's meta.csv that holds the pictures")
     lines_column: str = setting("", "column of a zip's meta.csv that holds the lines")
-    lines: str = setting("styles", "which lines are learned from", choices=("styles", "xdog"))
+    lines: str = setting(
+        "styles", "which lines are learned from", choices=("styles", "xdog", "hand")
+    )
     given_lines: float = setting(0.7, "share of samples with the data's own lines, if it has any")
     background: str = setting(
         "scene", "plain: made white; scene: left alone", choices=("plain", "scene")
@@ -57,12 +63,15 @@ class Pix2pixConfig(RunConfig):
     learning_rate: float = setting(4e-4, "of the generator, at the start (2e-4 in the paper)")
     critic_rate: float = setting(2e-4, "learning rate of the critic")
     l1: float = setting(100.0, "weight of the mean absolute difference")
+    perceptual: str = setting("none", "network of the feature distance: vgg19, squeezenet, ...")
+    perceptual_weights: str = setting("", "safetensors file with its features")
+    feature: float = setting(0.0, "weight of the perceptual feature distance (0 in the paper)")
     gan: str = setting("bce", "adversarial loss", choices=("bce", "lsgan", "hinge"))
     adversarial: float = setting(1.0, "weight of the adversarial loss")
 
 
 class Draws(engine.Draws):
-    """Augmented samples: lines and picture; ``xdog`` wants pictures of twice the size."""
+    """Augmented samples: lines and picture; all but ``styles`` want pictures of twice the size."""
 
     def draw(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return ``target`` (3, S, S) and ``inputs``, ink (1, S, S)."""
@@ -72,9 +81,12 @@ class Draws(engine.Draws):
         size = self.config.size_px, self.config.size_px
         if self.config.lines == "xdog":
             lines = image.resize(xdog(photo), size)
-            photo = image.resize(photo, size)
+        elif self.config.lines == "hand":
+            given = self.config.given_lines
+            lines = image.resize_ink(hands.draw(photo, own_lines, rng, given=given), size)
         else:
             lines = hands.sketch(photo, own_lines, rng, given=self.config.given_lines)
+        photo = image.resize(photo, size)
         return {"target": image.to_tensor(photo), "inputs": image.to_tensor(lines)}
 
 
@@ -105,10 +117,15 @@ class Pix2pixTrainer(engine.Trainer):
                 f"size_px must be a multiple of {method.size_multiple} for '{config.generator}', "
                 f"got {config.size_px}."
             )
-        self.networks = {
-            "generator": method.generator,
-            "critic": PatchCritic(channels=4, width=config.critic_width),
-        }
+        self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
+        critic = build_critic(
+            config.critic,
+            self.perceptual,
+            size_px=config.size_px,
+            condition=1,
+            width=config.critic_width,
+        )
+        self.networks = {"generator": method.generator, "critic": critic}
         self.critic_loss, self.generator_loss = GAN[config.gan]
         self.phases = (
             Phase("painting", config.painting_images, (Turn("generator"), Turn("critic"))),
@@ -119,22 +136,32 @@ class Pix2pixTrainer(engine.Trainer):
         """Return the augmented pictures of ``split``."""
         config = self.config
         columns = {"photo": config.photo_column, "lines": config.lines_column}
-        size_px = 2 * config.size_px if config.lines == "xdog" else config.size_px
+        size_px = config.size_px if config.lines == "styles" else 2 * config.size_px
         return Draws(open_pictures(config.data, split, size_px=size_px, columns=columns), config)
 
+    def prepare_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the batch as it is, in a dictionary that may be added to."""
+        self.perceptual.to(batch["inputs"].device)
+        return dict(batch)
+
     def losses(self, turn: Turn, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
-        """Return L1 and adversarial terms, or the critic's."""
+        """Return L1, feature and adversarial terms, or the critic's."""
         config, inputs, target = self.config, batch["inputs"], batch["target"]
         critic = self.networks["critic"]
         if turn.network == "critic":
-            real = critic(torch.cat([target, inputs], 1))
-            fake = critic(torch.cat([batch["fake"], inputs], 1))
+            real = judge(critic, target, inputs, batch["real_seen"])
+            fake = judge(critic, batch["fake"], inputs, batch["fake_seen"])
             return {"adversarial": self.critic_loss(real, fake)}
         output = self.networks["generator"](inputs)
-        batch["fake"] = output.detach()
+        seen = self.perceptual.features(output)
+        with torch.no_grad():
+            batch["real_seen"] = self.perceptual.features(target)
+        batch["fake"], batch["fake_seen"] = output.detach(), [each.detach() for each in seen]
         terms = {"l1": config.l1 * F.l1_loss(output, target)}
+        if config.feature and seen:
+            terms["feature"] = config.feature * mean_feature_distance(seen, batch["real_seen"])
         if config.adversarial:
-            verdict = critic(torch.cat([output, inputs], 1))
+            verdict = judge(critic, output, inputs, seen)
             terms["adversarial"] = config.adversarial * self.generator_loss(verdict)
         engine.fall_by_cosine(self.optimizers[turn.network], config.learning_rate, progress)
         return terms

@@ -1,5 +1,6 @@
 // The tour: five short steps, each beside what it speaks of, never over that or over the page that
-// one draws on. Nothing waits for it; it comes until somebody has seen its end, or skipped it.
+// one draws on, nor, on a phone, over a button. Nothing waits for it; it comes until somebody has seen
+// its end, or skipped it.
 
 const s2i = (window.s2i ??= {});
 const find = (selector) => element.querySelector(selector);
@@ -17,10 +18,10 @@ const STEPS = [
 ];
 let at = -1, cameFrom = null; // the step that is shown; where the focus goes back to
 
-const boxOf = (selector) => {
-  const found = [...document.querySelectorAll(selector)].find((one) => one.getClientRects().length);
-  return found?.getBoundingClientRect();
-};
+const boxesOf = (selector) => [...document.querySelectorAll(selector)]
+  .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !bubble.contains(one))
+  .map((one) => one.getBoundingClientRect());
+const boxOf = (selector) => boxesOf(selector)[0];
 const targetOf = (step) => STEPS[step][0].map(boxOf).find(Boolean);
 
 function overlap(a, b) {
@@ -29,7 +30,8 @@ function overlap(a, b) {
   return Math.max(0, width) * Math.max(0, Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top));
 }
 
-// Above or below its target, where least of the picture is under it; false where neither fits.
+// Above or below its target, where least of the picture is under it; on a phone, where buttons are
+// close together, rather over the picture's edge than over one of them. False where nothing fits.
 function place() {
   if (at < 0) return true;
   const target = targetOf(at), { offsetWidth: width, offsetHeight: height } = bubble;
@@ -37,12 +39,15 @@ function place() {
   const tools = boxOf('[data-testid=pad] .tools'), isPhone = innerWidth < 700;
   const floor = (isPhone && tools ? tools.top : innerHeight) - HEAD_PX;
   const left = Math.max(EDGE_PX, Math.min(target.left - 4, innerWidth - EDGE_PX - width));
-  const spots = { above: Math.max(HEAD_PX, target.top - GAP_PX - height), below: target.bottom + GAP_PX };
   const [pad, stage] = [boxOf('[data-testid=pad] .view'), boxOf('[data-testid=stage-view]')];
+  const spots = { above: Math.max(HEAD_PX, target.top - GAP_PX - height), below: target.bottom + GAP_PX };
+  if (isPhone && stage) Object.assign(spots, { low: stage.bottom - GAP_PX - height, high: stage.top + GAP_PX });
+  const buttons = isPhone ? boxesOf('button') : [];
   const costs = Object.entries(spots).map(([side, top]) => {
     const box = { left, top, right: left + width, bottom: top + height };
-    const isOut = target.top < 0 || box.bottom > floor || overlap(box, target) > 0 || overlap(box, pad) > 0;
-    return { side, top, cost: (isOut ? 1e9 : 0) + overlap(box, stage) };
+    const isOut = target.top < 0 || top < HEAD_PX || box.bottom > floor || overlap(box, target) > 0 || overlap(box, pad) > 0;
+    const isOver = buttons.some((button) => overlap(box, button) > 0);
+    return { side, top, cost: (isOut ? 1e9 : 0) + (isOver ? 1e6 : 0) + overlap(box, stage) };
   });
   const best = costs.sort((a, b) => a.cost - b.cost)[0];
   bubble.dataset.side = best.side;
@@ -114,7 +119,8 @@ s2i.tour = {
 
 async function begin() {
   const isSeen = await store.get('seen', 'tour');
-  while (!s2i.pad || !s2i.stage || !boxOf('#stage .has-picture')) await new Promise((done) => setTimeout(done, 100));
+  const isReady = () => s2i.pad && s2i.stage && boxOf('#stage .has-picture') && boxOf('[data-testid=canvas-lines]');
+  while (!isReady()) await new Promise((done) => setTimeout(done, 100));
   if (!isSeen && at < 0) show(0);
 }
 begin();

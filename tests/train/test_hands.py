@@ -369,3 +369,26 @@ def test_spoilt_lines():
         gap = [axis[before].mean() - axis[after].mean() for axis in (y, x)]
         assert np.abs(gap).max() <= 3 and all(float(value).is_integer() for value in gap)
     assert np.array_equal(hands.jitter(lines, rng, amount_px=0), lines)
+
+
+def test_drawings_come_in_styles_and_some_are_partly_erased(scene):
+    photo, _, lines = scene
+    own = edges.xdog(photo)
+    before, kinds = photo.copy(), set()
+    for seed in range(80):
+        drawn = hands.draw(photo, lines, dice(seed))
+        assert drawn.shape == (64, 64) and drawn.dtype == np.uint8
+        assert np.array_equal(drawn, hands.draw(photo, lines, dice(seed)))
+        differs = (drawn != own).any()
+        is_part = np.array_equal(drawn, np.where(drawn == 255, 255, own))
+        kinds.add("other" if not is_part else "erased" if differs else "whole")
+    assert kinds == {"whole", "erased", "other"} and np.array_equal(photo, before)
+    assert np.array_equal(lines, scene[2])
+
+
+def test_a_drawing_leaves_the_data_s_own_lines_as_they_are(scene):
+    photo, _, lines = scene
+    before = lines.copy()
+    for seed in range(40):
+        hands.draw(photo, lines, dice(seed), given=1.0)
+    assert np.array_equal(lines, before)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toy_features import Slopes
 
 from s2i import image, methods, weights
 from s2i.edges import xdog
@@ -50,10 +51,10 @@ def batch_of(trainer, count=2, *, seed=0):
     )
 
 
-@pytest.mark.parametrize("lines", ["styles", "xdog"])
+@pytest.mark.parametrize("lines", ["styles", "xdog", "hand"])
 def test_a_sample_is_target_and_ink_by_the_dice_alone(lines):
     draws = trainer(lines=lines).dataset("train")
-    assert draws.pictures.size_px == (128 if lines == "xdog" else 64)
+    assert draws.pictures.size_px == (64 if lines == "styles" else 128)
     for index in range(4):
         sample, again = (draws.draw(index, np.random.default_rng(index)) for _ in range(2))
         assert sample["target"].shape == (3, 64, 64) and sample["inputs"].shape == (1, 64, 64)
@@ -96,10 +97,15 @@ def test_a_plain_background_is_white_and_a_scene_s_stays():
     ("generator", "depth", "gan"),
     [("folded", 8, "bce"), ("folded", 8, "hinge"), ("unet", 6, "bce")],
 )
-def test_every_term_trains_its_network(generator, depth, gan):
-    made = trainer(generator=generator, depth=depth, gan=gan)
+@pytest.mark.parametrize("critic", ["patch", "features"])
+def test_every_term_trains_its_network(generator, depth, gan, critic, monkeypatch):
+    options, painting = {}, {"l1", "adversarial"}
+    if critic == "features":
+        monkeypatch.setattr(pix2pix, "Perceptual", lambda *args, **options: Slopes())
+        options, painting = {"perceptual": "stand-in", "feature": 1.0}, {*painting, "feature"}
+    made = trainer(generator=generator, depth=depth, gan=gan, critic=critic, **options)
     batch = batch_of(made)
-    for network, names in (("generator", {"l1", "adversarial"}), ("critic", {"adversarial"})):
+    for network, names in (("generator", painting), ("critic", {"adversarial"})):
         terms = made.losses(Turn(network), batch, 0.0)
         assert set(terms) == names
         parameters = list(made.networks[network].parameters())
@@ -191,7 +197,7 @@ def test_what_was_trained_is_published_loaded_and_run(zoo, tmp_path, monkeypatch
     assert loaded.method.run(Drawing(lines=lines)).pictures[0].shape == (50, 70, 3)
 
 
-@pytest.mark.parametrize("lines", ["styles", "xdog"])
+@pytest.mark.parametrize("lines", ["styles", "xdog", "hand"])
 def test_a_folder_of_pictures_is_enough(tmp_path, lines):
     for number, sample in zip(range(3), Drawings(size_px=80), strict=False):
         image.write(tmp_path / "mine" / f"{number}.png", sample.photo)
