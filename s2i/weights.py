@@ -406,10 +406,19 @@ def rebuild(content: bytes, *, label: str = "the file") -> Method:
     method_class = find_method(name)
     try:
         method = method_class(**kwargs)
-        method.load_state_dict(tensors)
     except (TypeError, ValueError, RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         raise S2IError(f"{label} does not fit {method_class.title} ({reason}).") from None
+    expected = {name: tensor.shape for name, tensor in method.state_dict().items()}
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    misfits = {name for name, _ in expected.items() ^ found.items()}
+    if misfits:
+        raise S2IError(
+            f"{label} does not fit {method_class.title} of this version: {len(misfits)} of its "
+            f"{len(expected)} tensors are missing, unknown or of other sizes, '{min(misfits)}' is "
+            "one; train it again, or use the version that made it."
+        )
+    method.load_state_dict(tensors)
     method = method.eval().requires_grad_(False)
     return method.to(memory_format=torch.channels_last)  # convolutions take a tenth less time
 
