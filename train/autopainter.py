@@ -38,10 +38,10 @@ from s2i import image, palette
 from s2i.errors import S2IError
 from s2i.methods.autopainter import CHANNELS, Autopainter, to_inputs
 from train import engine, hands
-from train.critics import build_critic, judge
+from train.critics import Adversary
 from train.data import augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
-from train.losses import GAN, Perceptual, mean_feature_distance, total_variation
+from train.losses import mean_feature_distance, total_variation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,16 +149,8 @@ class AutopainterTrainer(engine.Trainer):
                 f"size_px must be a multiple of {method.size_multiple} for '{config.generator}', "
                 f"got {config.size_px}."
             )
-        self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
-        critic = build_critic(
-            config.critic,
-            self.perceptual,
-            size_px=config.size_px,
-            condition=CHANNELS[config.hints],
-            width=config.critic_width,
-        )
-        self.networks = {"generator": method.generator, "critic": critic}
-        self.critic_loss, self.generator_loss = GAN[config.gan]
+        self.adversary = Adversary(config, condition=CHANNELS[config.hints])
+        self.networks = {"generator": method.generator, "critic": self.adversary.critic}
         self.phases = (
             Phase("painting", config.painting_images, (Turn("generator"), Turn("critic"))),
         )
@@ -172,33 +164,21 @@ class AutopainterTrainer(engine.Trainer):
             open_pictures(config.data, split, size_px=config.size_px, columns=columns), config
         )
 
-    def prepare_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return the batch as it is, in a dictionary that may be added to."""
-        self.perceptual.to(batch["inputs"].device)
-        return dict(batch)
-
     def losses(self, turn: Turn, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
         """Return L1, feature, total variation and adversarial terms, or the critic's."""
-        config, inputs, target = self.config, batch["inputs"], batch["target"]
-        critic = self.networks["critic"]
+        config, target = self.config, batch["target"]
         if turn.network == "critic":
-            real = judge(critic, target, inputs, batch["real_seen"])
-            fake = judge(critic, batch["fake"], inputs, batch["fake_seen"])
-            return {"adversarial": self.critic_loss(real, fake)}
-        output = self.networks["generator"](inputs)
-        seen = self.perceptual.features(output)
-        with torch.no_grad():
-            batch["real_seen"] = self.perceptual.features(target)
-        batch["fake"], batch["fake_seen"] = output.detach(), [each.detach() for each in seen]
+            return self.adversary.learn(batch)
+        output = self.networks["generator"](batch["inputs"])
+        seen, _, _ = self.adversary.see(batch, output)
         terms = {"l1": config.l1 * F.l1_loss(output, target)}
         if config.feature and seen:
             terms["feature"] = config.feature * mean_feature_distance(seen, batch["real_seen"])
         if config.total_variation:
             terms["total_variation"] = config.total_variation * total_variation(output, power=2)
         if config.adversarial:
-            verdict = judge(critic, output, inputs, seen)
-            ramp = min(1.0, 5 * progress)
-            terms["adversarial"] = ramp * config.adversarial * self.generator_loss(verdict)
+            strength = config.adversarial * min(1.0, 5 * progress)
+            terms["adversarial"] = strength * self.adversary.teach(batch, output, seen)
         engine.fall_by_cosine(self.optimizers[turn.network], config.learning_rate, progress)
         return terms
 

@@ -1,4 +1,4 @@
-"""Critics that trainers share; one sees a picture as a frozen classification network does.
+"""Critics that trainers share, and their losses; one sees as a frozen classification network does.
 
 After Sauer, Chitta, Müller and Geiger, "Projected GANs Converge Faster", NeurIPS 2021: features
 that were learned from a million photos tell a false picture from a true one at once, so that the
@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from s2i.errors import S2IError
 from s2i.layers import PatchCritic
-from train.losses import Perceptual
+from train.losses import GAN, Perceptual
 
 SLOPE = 0.1  # of every leaky ReLU
 PLACES = 4  # verdicts across, about, at every size of features
@@ -173,3 +174,57 @@ def judge(critic: nn.Module, picture: Tensor, condition: Tensor, seen: Sequence[
     if isinstance(critic, FeatureCritic):
         return critic(picture, condition, choose_features(seen, picture.shape[-1]))[0]
     return critic(torch.cat([picture, condition], 1))
+
+
+class Adversary:
+    """Whom a painter learns against: a critic, the network that it may see by, and their losses.
+
+    Attributes:
+        critic: :func:`build_critic`'s.
+        perceptual: of the feature distance too; without layers where the settings name none.
+    """
+
+    def __init__(self, config: Any, *, condition: int) -> None:
+        """Build what a trainer's ``config`` names: its settings of critic, network, gan and size.
+
+        ``condition`` is how many channels the pictures are made from.
+
+        Raises:
+            S2IError: no such perceptual network, or none where the critic needs one.
+        """
+        self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
+        self.critic = build_critic(
+            config.critic,
+            self.perceptual,
+            size_px=config.size_px,
+            condition=condition,
+            width=config.critic_width,
+        )
+        self.critic_loss, self.generator_loss = GAN[config.gan]
+
+    def see(
+        self, batch: dict[str, Any], output: Tensor, *, has_style: bool = False
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Return the features of ``output``, and what tells its style and that of the target.
+
+        What the critic learns from later is left in ``batch``.
+        """
+        self.perceptual.to(output.device)
+        seen, style = self.perceptual.look(output, has_style=has_style)
+        with torch.no_grad():
+            batch["real_seen"], real_style = self.perceptual.look(
+                batch["target"], has_style=has_style
+            )
+        batch["fake"], batch["fake_seen"] = output.detach(), [each.detach() for each in seen]
+        return seen, style, real_style
+
+    def teach(self, batch: dict[str, Any], output: Tensor, seen: Sequence[Tensor]) -> Tensor:
+        """Return the painter's adversarial loss, unweighted; ``seen`` are ``output``'s features."""
+        return self.generator_loss(judge(self.critic, output, batch["inputs"], seen))
+
+    def learn(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Return the critic's loss on a batch that :meth:`see` has seen."""
+        inputs = batch["inputs"]
+        real = judge(self.critic, batch["target"], inputs, batch["real_seen"])
+        fake = judge(self.critic, batch["fake"], inputs, batch["fake_seen"])
+        return {"adversarial": self.critic_loss(real, fake)}

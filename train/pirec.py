@@ -38,12 +38,10 @@ from s2i.edges import find_lines, thin_lines
 from s2i.errors import S2IError
 from s2i.methods.pirec import CHANNELS, Pirec, to_inputs, with_picture
 from train import engine, hands, publish
-from train.critics import build_critic, judge
+from train.critics import Adversary
 from train.data import augment, open_pictures
 from train.engine import Phase, RunConfig, Turn, setting
 from train.losses import (
-    GAN,
-    Perceptual,
     feature_matching,
     mean_feature_distance,
     style_distance,
@@ -174,20 +172,12 @@ class PirecTrainer(engine.Trainer):
         self.config = config
         self.phase = "imitation"
         method = Pirec(**self.method_kwargs)
-        self.perceptual = Perceptual(config.perceptual, weights=config.perceptual_weights or None)
-        critic = build_critic(
-            config.critic,
-            self.perceptual,
-            size_px=config.size_px,
-            condition=CHANNELS[config.generator],
-            width=config.critic_width,
-        )
+        self.adversary = Adversary(config, condition=CHANNELS[config.generator])
         self.networks = {
             "generator": method.generator,
             "refiner": method.refiner,
-            "critic": critic,
+            "critic": self.adversary.critic,
         }
-        self.critic_loss, self.generator_loss = GAN[config.gan]
         self.optimizers = {}
         both = (Turn("generator"), Turn("critic"))
         self.phases = (
@@ -226,7 +216,6 @@ class PirecTrainer(engine.Trainer):
         imitation = batch.pop("imitation")
         if self.phase == "imitation":
             batch["inputs"] = imitation
-        self.perceptual.to(batch["inputs"].device)
         if self.phase == "refining":
             painted = self.painter(batch["inputs"])
             rough = soften(batch["target"])
@@ -236,18 +225,11 @@ class PirecTrainer(engine.Trainer):
 
     def losses(self, turn: Turn, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
         """Return L1, perceptual and adversarial terms, or the critic's."""
-        config, inputs, target = self.config, batch["inputs"], batch["target"]
-        critic = self.networks["critic"]
+        config, target = self.config, batch["target"]
         if turn.network == "critic":
-            real = judge(critic, target, inputs, batch["real_seen"])
-            fake = judge(critic, batch["fake"], inputs, batch["fake_seen"])
-            return {"adversarial": self.critic_loss(real, fake)}
+            return self.adversary.learn(batch)
         output = self._generate(turn.network, batch)
-        has_style = bool(config.style)
-        seen, style = self.perceptual.look(output, has_style=has_style)
-        with torch.no_grad():
-            batch["real_seen"], real_style = self.perceptual.look(target, has_style=has_style)
-        batch["fake"], batch["fake_seen"] = output.detach(), [each.detach() for each in seen]
+        seen, style, real_style = self.adversary.see(batch, output, has_style=bool(config.style))
         terms = {"l1": config.l1 * F.l1_loss(output, target)}
         weight = config.refining_feature if self.phase == "refining" else config.feature
         if weight and seen:
@@ -258,10 +240,9 @@ class PirecTrainer(engine.Trainer):
         if config.style:
             terms["style"] = config.style * style_distance(style, real_style)
         if self.phase != "imitation" and config.adversarial:
-            ramp = 1.0 if self.phase == "refining" else min(1.0, max(0.0, 3 * progress - 1))
-            strength = config.adversarial * (2 if self.phase == "refining" else 1)
-            verdict = judge(critic, output, inputs, seen)
-            terms["adversarial"] = ramp * strength * self.generator_loss(verdict)
+            ramp = 2.0 if self.phase == "refining" else min(1.0, max(0.0, 3 * progress - 1))
+            strength = config.adversarial * ramp
+            terms["adversarial"] = strength * self.adversary.teach(batch, output, seen)
         fall = 0.0 if self.phase == "imitation" else progress
         engine.fall_by_cosine(self.optimizers[turn.network], config.learning_rate, fall)
         return terms

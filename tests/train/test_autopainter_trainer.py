@@ -15,7 +15,7 @@ from s2i.__main__ import main
 from s2i.errors import S2IError
 from s2i.methods.autopainter import CHANNELS, Autopainter
 from s2i.methods.base import Drawing
-from train import autopainter, engine, publish
+from train import autopainter, critics, engine, publish
 from train.autopainter import AutopainterConfig, AutopainterTrainer, Draws, dab_background
 from train.data import Drawings, Sample
 from train.engine import Turn
@@ -155,7 +155,7 @@ def test_recolored_areas_take_hues_that_the_data_has_not():
     ],
 )
 def test_every_term_trains_its_network(hints, gan, critic, monkeypatch):
-    monkeypatch.setattr(autopainter, "Perceptual", lambda name, weights: Slopes())
+    monkeypatch.setattr(critics, "Perceptual", lambda name, weights: Slopes())
     made = trainer(hints=hints, gan=gan, critic=critic, total_variation=1.0, perceptual="stand-in")
     batch = batch_of(made)
     for network, names in (

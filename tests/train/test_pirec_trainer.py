@@ -15,7 +15,7 @@ from s2i import methods, weights
 from s2i.errors import S2IError
 from s2i.methods.base import Drawing
 from s2i.methods.pirec import CHANNELS, Pirec
-from train import engine, evaluate, pirec, publish
+from train import critics, engine, evaluate, publish
 from train.data import Drawings, Sample, augment
 from train.engine import Turn
 from train.pirec import Draws, PirecConfig, PirecTrainer, soften
@@ -153,7 +153,7 @@ WANTED = {
 def test_every_term_trains_its_network(phase, network, gan, critic, perceptual, monkeypatch):
     wanted, style = set(WANTED[phase, network]), 0.0
     if perceptual != "none":
-        monkeypatch.setattr(pirec, "Perceptual", lambda name, weights: Slopes())
+        monkeypatch.setattr(critics, "Perceptual", lambda name, weights: Slopes())
         wanted, style = wanted | ({"style"} if network != "critic" else set()), 10.0
     made = trainer(gan=gan, critic=critic, perceptual=perceptual, style=style)
     batch = batch_of(made, phase=phase)

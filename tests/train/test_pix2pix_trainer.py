@@ -14,7 +14,7 @@ from s2i.edges import xdog
 from s2i.errors import S2IError
 from s2i.methods.base import Drawing
 from s2i.methods.pix2pix import Pix2pix
-from train import engine, pix2pix, publish
+from train import critics, engine, pix2pix, publish
 from train.data import Drawings, Sample
 from train.engine import Turn
 from train.pix2pix import Draws, Pix2pixConfig, Pix2pixTrainer
@@ -101,7 +101,7 @@ def test_a_plain_background_is_white_and_a_scene_s_stays():
 def test_every_term_trains_its_network(generator, depth, gan, critic, monkeypatch):
     options, painting = {}, {"l1", "adversarial"}
     if critic == "features":
-        monkeypatch.setattr(pix2pix, "Perceptual", lambda *args, **options: Slopes())
+        monkeypatch.setattr(critics, "Perceptual", lambda *args, **options: Slopes())
         options, painting = {"perceptual": "stand-in", "feature": 1.0}, {*painting, "feature"}
     made = trainer(generator=generator, depth=depth, gan=gan, critic=critic, **options)
     batch = batch_of(made)
