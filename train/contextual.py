@@ -84,6 +84,7 @@ class ContextualConfig(RunConfig):
     sketch: float = setting(2.0, "weight of the same for sketches")
     kl: float = setting(0.1, "weight of the posterior's KL to the prior, per number")
     guess: float = setting(1.0, "weight of what the encoder's guess looks like")
+    searched: int = setting(0, "steps of a search that half of the guesses are moved by")
     perceptual: str = setting("none", "network of the feature distance: vgg19, squeezenet, ...")
     perceptual_weights: str = setting("", "safetensors file with its features")
     feature: float = setting(4.0, "weight of the perceptual feature distance")
@@ -95,6 +96,7 @@ class ContextualConfig(RunConfig):
 
 
 R1_EVERY = 4  # on average, and that much heavier
+SEARCH_RATE = 0.1  # the longest step of each number, that of the method's search
 FRECHET_PICTURES = 512
 
 
@@ -200,6 +202,8 @@ class ContextualTrainer(engine.Trainer):
         z = mean + torch.einsum("ni,nij->nj", torch.randn_like(mean), spread)
         guess, doubt = self._read(batch["drawn"])
         begins = draw_half(guess, doubt.detach())
+        if config.searched:
+            begins = self._search(begins, batch["drawn"])
         painted = self.networks["generator"](torch.cat([z, batch["z"], begins]))
         again, random, guessed = painted.split(len(photo))
         self._leave(batch, painted, random)
@@ -223,6 +227,23 @@ class ContextualTrainer(engine.Trainer):
         ramp = min(1.0, 10 * progress)
         pleased = self._please(painted)
         return terms | {name: ramp * term for name, term in pleased.items()}
+
+    def _search(self, begins: Tensor, drawn: Tensor) -> Tensor:
+        """Move what is not a mean some way towards lines like the drawing's, as a search would.
+
+        The generator is judged by these points too: where only the search comes, it would go for
+        lines alone and leave the faces. Adam's first steps are those of the gradient's signs.
+        """
+        count = half(len(begins))
+        z, goal = begins[count:].detach(), drawn[count:]
+        rate = SEARCH_RATE * torch.rand(len(z), 1, device=z.device)
+        for _ in range(self.config.searched):
+            at = z.clone().requires_grad_()
+            sketch, _ = halves(self.networks["generator"](at))
+            (gradient,) = torch.autograd.grad(match_lines(to_ink(sketch).float(), goal).sum(), at)
+            z = z - rate * gradient.sign()
+        moved = z - begins[count:].detach()
+        return torch.cat([begins[:count], begins[count:] + moved])
 
     def _leave(self, batch: dict[str, Any], painted: Tensor, random: Tensor) -> None:
         """Leave in ``batch`` what the critic, the encoder and :meth:`watch` look at."""

@@ -192,8 +192,9 @@ def with_photo_critic(monkeypatch):
     return {"perceptual": "stand-in", "photo_adversarial": 0.5}
 
 
-def test_every_term_trains_the_networks_that_it_should(with_photo_critic):
-    made = trainer(**with_photo_critic)
+@pytest.mark.parametrize("searched", [0, 2])
+def test_every_term_trains_the_networks_that_it_should(with_photo_critic, searched):
+    made = trainer(**with_photo_critic, searched=searched)
     turn, _ = made.phases[0].turns
     assert turn.networks == ("generator", "posterior", "encoder")
     terms = made.losses(turn, batch_of(made), 0.9)
@@ -208,6 +209,24 @@ def test_half_of_the_guesses_are_means_the_others_draws_beside_them():
     assert torch.equal(points[:5], mean[:5])
     spread = ((points - mean)[5:] / deviation[5:]).std(dim=1)
     assert (spread > 0.01).all() and (spread < 1.1).all() and spread.std() > 0.1
+
+
+def test_what_is_no_mean_is_moved_towards_the_drawing_s_lines():
+    made = trainer(searched=3)
+    drawn = batch_of(made, 8)["drawn"]
+    begins = torch.randn(8, 6, requires_grad=True)
+
+    def missed(z):
+        sketch, _ = halves(made.networks["generator"](z))
+        return contextual.match_lines(contextual.to_ink(sketch), drawn)
+
+    moved = made._search(begins, drawn)
+    assert torch.equal(moved[:4], begins[:4])
+    away = (moved - begins)[4:].abs()
+    assert away.max() <= 3 * contextual.SEARCH_RATE + 1e-6 and (away.amax(1) > 0).all()
+    assert (missed(moved) < missed(begins))[4:].float().mean() >= 0.75
+    (gradient,) = torch.autograd.grad(moved.sum(), begins)
+    assert torch.equal(gradient, torch.ones(8, 6))  # the encoder learns as from the draws
 
 
 @pytest.mark.parametrize("gan", ["bce", "hinge"])
