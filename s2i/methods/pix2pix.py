@@ -3,7 +3,8 @@
 Isola, Zhu, Zhou, Efros: "Image-to-Image Translation with Conditional Adversarial Networks", CVPR
 2017. What differs: normalisation per picture in place of batch statistics of a batch of one (the
 original runs in training mode at test, so that its answers vary), no dropout at test, ink as one
-channel. What ships is as wide as Auto-Painter's network; the original is the preset ``paper``.
+channel. What ships is as wide as Auto-Painter's network and learned by that one's critic and losses
+(train/pix2pix.py); the original is the preset ``paper``.
 """
 
 from __future__ import annotations
