@@ -32,7 +32,7 @@ ROWS = (
         "train.photos",
         "train.scenes",
     ),
-    ("train.data", "train.losses", "train.posterior"),
+    ("train.data", "train.losses", "train.muon", "train.posterior"),
     ("train.critics", "train.engine", "train.protocols.base"),
     ("train.protocols.*",),
     ("train.protocols",),

@@ -48,11 +48,13 @@ from tqdm import tqdm
 
 from s2i import image
 from s2i.errors import S2IError
+from train.muon import Muon
 
 STATE = "state.safetensors"
 EMA = "ema.safetensors"
 ABOUT = ("scored", "card")  # tables of a recipe about the weight; see train/cards.py
 CORES = os.cpu_count() or 1
+OPTIMIZERS = {"adam": torch.optim.Adam, "muon": Muon}
 
 
 # -- what a trainer declares -----------------------------------------------------------------------
@@ -130,12 +132,13 @@ class Trainer(Protocol):
     def optimizer(self, turn: Turn) -> torch.optim.Optimizer:
         """Return the optimiser of ``turn.networks``; asked for when a phase first trains them.
 
-        Adam; the critic has a rate of its own.
+        The critic has a rate of its own, and always Adam.
         """
-        is_critic = turn.network == "critic"
-        rate = self.config.critic_rate if is_critic else self.config.learning_rate
+        config, is_critic = self.config, turn.network == "critic"
+        build = torch.optim.Adam if is_critic else OPTIMIZERS[config.optimizer]
+        rate = config.critic_rate if is_critic else config.learning_rate
         parameters = [value for name in turn.networks for value in self.networks[name].parameters()]
-        self.optimizers[turn.network] = torch.optim.Adam(parameters, lr=rate, betas=self.betas)
+        self.optimizers[turn.network] = build(parameters, lr=rate, betas=self.betas)
         return self.optimizers[turn.network]
 
     def losses(self, turn: Turn, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
@@ -201,6 +204,7 @@ class RunConfig:
     precision: str = setting("fp32", "arithmetic of the networks", choices=("fp32", "bf16"))
     channels_last: bool = setting(False, "channels-last memory layout")
     cpu: bool = setting(False, "train on the CPU even if there is a GPU")
+    optimizer: str = setting("adam", "of all but critics", choices=tuple(OPTIMIZERS))
     clip_norm: float = setting(0.0, "largest norm of a turn's gradient (0: no clipping)")
     ema_half_life_images: int = setting(10_000, "half-life of the averaged networks")
     save_seconds: float = setting(300.0, "time between two saves")

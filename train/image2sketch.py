@@ -181,13 +181,14 @@ class MaskTrainer(engine.Trainer):
         return MaskDraws(pictures, cutouts, config)
 
     def optimizer(self, turn: Turn) -> torch.optim.Optimizer:
-        """Return Adam with a lower rate for the backbone."""
+        """Return an optimiser with a lower rate for the backbone."""
         network = self.networks["network"]
         trunk = list(network.trunk.parameters()) if self.config.backbone == "mobilenet" else []
         known = {id(value) for value in trunk}
         rest = [value for value in network.parameters() if id(value) not in known]
         groups = [{"params": rest}, *([{"params": trunk}] if trunk else [])]
-        self.optimizers["network"] = torch.optim.Adam(groups, lr=1e-3, betas=self.betas)
+        build = engine.OPTIMIZERS[self.config.optimizer]
+        self.optimizers["network"] = build(groups, lr=1e-3, betas=self.betas)
         return self.optimizers["network"]
 
     def losses(self, turn: Turn, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:

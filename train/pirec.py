@@ -83,7 +83,7 @@ class Draws(engine.Draws):
     """Augmented samples for all three phases, each with what the hyperparameters' dice gave."""
 
     def draw(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Return ``target`` (3, S, S), ``inputs`` and, for the first phase, ``imitation``."""
+        """Return ``target`` (3, S, S), ``inputs`` and, if there is a first phase, ``imitation``."""
         photo, own_lines = augment(self.pictures[index], rng)
         size = photo.shape[:2]
         domain = confuse(photo, rng)
@@ -94,12 +94,15 @@ class Draws(engine.Draws):
             colors = np.dstack([domain, np.full(size, 255, np.uint8)])
         lines = hands.drop_ink(lines, rng)
         kind = self.config.generator
-        return {
+        sample = {
             "target": image.to_tensor(photo),
             "inputs": to_inputs(lines, colors, generator=kind),
-            "imitation": to_inputs(lines, hands.leave_bare(photo, rng), generator=kind),
             "is_rough": torch.tensor(bool(rng.random() < self.config.rough)),
         }
+        if self.config.imitation_images:
+            bare = hands.leave_bare(photo, rng)
+            sample["imitation"] = to_inputs(lines, bare, generator=kind)
+        return sample
 
 
 def confuse(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -213,7 +216,7 @@ class PirecTrainer(engine.Trainer):
     def prepare_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Choose the phase's inputs; in the third one paint the pictures to be refined."""
         batch = dict(batch)
-        imitation = batch.pop("imitation")
+        imitation = batch.pop("imitation", None)
         if self.phase == "imitation":
             batch["inputs"] = imitation
         if self.phase == "refining":

@@ -18,6 +18,7 @@ from s2i.methods.pirec import CHANNELS, Pirec
 from train import critics, engine, evaluate, publish
 from train.data import Drawings, Sample, augment
 from train.engine import Turn
+from train.muon import Muon
 from train.pirec import Draws, PirecConfig, PirecTrainer, soften
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,6 +73,14 @@ def test_a_sample_is_target_inputs_and_imitation(kind):
         assert all(torch.equal(sample[name], again[name]) for name in sample)
         values = torch.cat([sample["target"], sample["inputs"], sample["imitation"]])
         assert values.abs().max() <= 1
+
+
+def test_without_a_first_phase_nothing_is_drawn_for_it():
+    draws = Draws(Drawings(size_px=32), config(imitation_images=0))
+    with_it = Draws(Drawings(size_px=32), config())
+    sample, longer = (each.draw(3, np.random.default_rng(0)) for each in (draws, with_it))
+    assert sample.keys() == longer.keys() - {"imitation"}
+    assert all(torch.equal(sample[name], longer[name]) for name in sample)
 
 
 def test_imitation_shows_the_picture_under_strokes_of_bare_paper():
@@ -309,6 +318,13 @@ def test_a_stopped_and_resumed_run_is_the_run_that_never_stopped(whole, tmp_path
         left, right = load_file(whole[0] / name), load_file(tmp_path / name)
         assert left.keys() == right.keys()
         assert not [key for key in left if not torch.equal(left[key], right[key])]
+
+
+def test_the_chosen_optimizer_moves_all_but_the_critic():
+    made = trainer(optimizer="muon")
+    batch_of(made)
+    kinds = {name: type(each) for name, each in made.optimizers.items()}
+    assert kinds == {"generator": Muon, "critic": torch.optim.Adam}
 
 
 @pytest.mark.parametrize("network", ["generator", "refiner"])
