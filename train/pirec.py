@@ -76,7 +76,7 @@ class PirecConfig(RunConfig):
     refining_feature: float = setting(16.0, "the same in the refining phase")
     style: float = setting(0.0, "weight of the perceptual style distance")
     gan: str = setting("lsgan", "adversarial loss", choices=("lsgan", "hinge"))
-    adversarial: float = setting(0.1, "weight of the adversarial loss; ramped in")
+    adversarial: float = setting(0.1, "weight of the adversarial loss; generating ramps it in")
 
 
 class Draws(engine.Draws):
@@ -243,8 +243,8 @@ class PirecTrainer(engine.Trainer):
         if config.style:
             terms["style"] = config.style * style_distance(style, real_style)
         if self.phase != "imitation" and config.adversarial:
-            ramp = 2.0 if self.phase == "refining" else min(1.0, max(0.0, 3 * progress - 1))
-            strength = config.adversarial * ramp
+            is_new = self.phase == "generating"
+            strength = config.adversarial * (min(1.0, max(0.0, 3 * progress - 1)) if is_new else 1)
             terms["adversarial"] = strength * self.adversary.teach(batch, output, seen)
         fall = 0.0 if self.phase == "imitation" else progress
         engine.fall_by_cosine(self.optimizers[turn.network], config.learning_rate, fall)

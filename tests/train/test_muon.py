@@ -85,4 +85,3 @@ def test_it_finds_a_linear_map_sooner_than_adam():
         return loss.item()
 
     assert lose(Muon) < 0.8 * lose(torch.optim.Adam)
-

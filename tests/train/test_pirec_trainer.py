@@ -190,6 +190,16 @@ def test_the_generator_s_turn_leaves_what_the_critic_judges():
     assert ratios == pytest.approx([0.5, 1, 1], rel=0.05)  # the critic's norm is an estimate
 
 
+def test_the_refiner_hears_the_critic_from_its_first_step():
+    made = trainer()
+    batch = batch_of(made, phase="refining")
+    weights = []
+    for progress in (0.0, 1.0):
+        torch.manual_seed(0)  # a tenth is refined again
+        weights.append(made.losses(Turn("refiner"), batch, progress)["adversarial"].item())
+    assert weights[0] == pytest.approx(weights[1], rel=0.05) and weights[0] != 0
+
+
 def test_a_good_picture_costs_less_and_terms_weigh_as_they_are_told():
     made, twice = trainer(adversarial=0.0), trainer(adversarial=0.0, l1=16.0, feature=16.0)
     terms = made.losses(Turn("generator"), batch_of(made), 0.5)
