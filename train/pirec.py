@@ -55,6 +55,7 @@ class PirecConfig(RunConfig):
     """What a PI-REC recipe says."""
 
     batch: int = setting(4, "images a step, over all processes")
+    optimizer: str = setting("muon", "of all but the critic", choices=tuple(engine.OPTIMIZERS))
     size_px: int = setting(128, "side of the pictures trained on")
     generator: str = setting("skip", "network", choices=("skip", "paper"))
     width: int = setting(24, "channels of the network's first stage (64 in the paper)")
