@@ -33,8 +33,9 @@ class Muon(torch.optim.Adam):
         moved: list[tuple[Tensor, Tensor]] = []
         for group in self.param_groups:
             for weight in group["params"]:
-                matrix = weight.flatten(1) if weight.ndim > 1 else weight[None]
-                if weight.grad is None or min(matrix.shape) < SMALLEST:
+                rows = len(weight)
+                columns = weight.numel() // rows
+                if weight.grad is None or min(rows, columns) < SMALLEST:
                     continue
                 state = self.state[weight]
                 if not state:  # Adam doesn't load a state without "step"
@@ -43,7 +44,7 @@ class Muon(torch.optim.Adam):
                 momentum = state["momentum"].mul_(MOMENTUM).add_(weight.grad)
                 ahead = weight.grad + MOMENTUM * momentum
                 move = orthogonalize(ahead.flatten(1)).view(weight.shape)
-                weight.sub_(move, alpha=group["lr"] * max(matrix.shape) ** 0.5)
+                weight.sub_(move, alpha=group["lr"] * max(rows, columns) ** 0.5)
                 moved.append((weight, weight.grad))
                 weight.grad = None
         super().step()

@@ -244,8 +244,8 @@ class PirecTrainer(engine.Trainer):
         if config.style:
             terms["style"] = config.style * style_distance(style, real_style)
         if self.phase != "imitation" and config.adversarial:
-            is_new = self.phase == "generating"
-            strength = config.adversarial * (min(1.0, max(0.0, 3 * progress - 1)) if is_new else 1)
+            ramp = 3 * progress - 1 if self.phase == "generating" else 1.0
+            strength = config.adversarial * min(1.0, max(0.0, ramp))
             terms["adversarial"] = strength * self.adversary.teach(batch, output, seen)
         fall = 0.0 if self.phase == "imitation" else progress
         engine.fall_by_cosine(self.optimizers[turn.network], config.learning_rate, fall)
